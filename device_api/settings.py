@@ -1,0 +1,189 @@
+"""How a device is served: one frozen value, from `DEVICE_*` variables or from a command line.
+
+Each field has one name in three spellings: `tls_backend` here, `DEVICE_TLS_BACKEND` in the environment and
+`--tls-backend` on a command line. A message names the last two, whichever of them the reader used.
+"""
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from certs import KeyKind, TlsVersion
+from digest_auth import Algorithm
+
+PREFIX: Final = "DEVICE_"
+
+TlsBackend = Literal["stdlib", "pyopenssl"]
+Auth = Literal["digest", "none"]
+
+_Name = TypeVar("_Name", bound=StrEnum)
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message is one whole line: what, where, what to do."""
+
+
+def problem(field: str, message: str) -> SettingsError:
+    """Return the error that names a field the way its user wrote it: option or variable."""
+    return SettingsError(f"--{field.replace('_', '-')} ({PREFIX}{field.upper()}): {message}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a device needs to know before it starts. Raises SettingsError on contradictions."""
+
+    state: Path = Path(".device")
+    host: str = "127.0.0.1"
+    port: int = 8443  # 0 is any free one
+    tls: bool = True
+    tls_backend: TlsBackend = "stdlib"
+    tls_versions: frozenset[TlsVersion] = frozenset(TlsVersion)
+    certificate: Path | None = None  # the chain, leaf first; None is the state folder's
+    key: Path | None = None
+    certificate_kind: KeyKind = KeyKind.ECDSA_P256  # of the state folder's certificate
+    adhoc: bool = False  # a self-signed certificate for this run alone
+    client_ca: Path | None = None  # clients must show a certificate of this CA
+    users: Path | None = None  # None is the state folder's
+    auth: Auth = "digest"
+    threads: int = 16
+    connections: int = 1024
+    datastore: str | None = None  # an SQLAlchemy URL; None is SQLite in the state folder
+    ready_file: Path | None = None
+    algorithms: tuple[Algorithm, ...] = (Algorithm.SHA_256,)  # in the order in which they are offered
+    realm: str = "network-device"
+    nonce_lifetime_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        self._check_ranges()
+        self._check_certificate()
+        if self.auth == "none" and not is_loopback(self.host):
+            raise problem(
+                "auth", f"'none' would open {self.host} to everybody; it is for 127.0.0.1, ::1, localhost"
+            )
+
+    def _check_ranges(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise problem("port", f"{self.port} is not a port; give 0 (any free one) to 65535")
+        for name in ("threads", "connections"):
+            if getattr(self, name) < 1:
+                raise problem(name, f"{getattr(self, name)} is too few; give 1 or more")
+        if not 1 <= self.nonce_lifetime_s <= 86400:
+            raise problem("nonce_lifetime_s", f"{self.nonce_lifetime_s:g} s is out of range; give 1 to 86400")
+        if not self.realm or not self.realm.isprintable() or set('"\\:') & set(self.realm):
+            raise problem(
+                "realm", f"{self.realm!r} cannot stand in a users file; leave out quotes, backslashes, colons"
+            )
+        for name in ("algorithms", "tls_versions"):
+            if not getattr(self, name):
+                raise problem(name, "the list is empty; name at least one")
+
+    def _check_certificate(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            missing = "key" if self.key is None else "certificate"
+            raise problem(missing, "a certificate and its key go together; give this one too, or neither")
+        if self.adhoc and self.certificate is not None:
+            raise problem("adhoc", "makes a certificate of its own; leave out --certificate and --key")
+        if not self.tls:
+            for name in ("certificate", "adhoc", "client_ca"):
+                if getattr(self, name):
+                    raise problem(name, "needs TLS, which is off; turn TLS on or leave this out")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read `DEVICE_*` variables; an unset or empty one leaves the default. Raises SettingsError."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            text = environ.get(PREFIX + field.name.upper(), "").strip()
+            if text:
+                values[field.name] = parse_setting(field.name, text)
+        return cls(**values)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address. Any name but localhost counts as reachable."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def parse_setting(field: str, text: str) -> object:
+    """Turn the text of one setting into its value. Raises SettingsError, which names the field."""
+    try:
+        return _PARSERS[field](text)
+    except ValueError as error:
+        raise problem(field, str(error)) from None
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number of seconds") from None
+
+
+def _switch(text: str) -> bool:
+    return _one_of(text.lower(), ("on", "off")) == "on"
+
+
+def _one_of(text: str, choices: tuple[str, ...]) -> str:
+    if text in choices:
+        return text
+    near = difflib.get_close_matches(text, choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{text!r} is not one of {', '.join(choices)}{hint}")
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    return lambda text: _one_of(text, choices)
+
+
+def _named(kind: type[_Name]) -> Callable[[str], _Name]:
+    return lambda text: kind(_one_of(text, tuple(member.value for member in kind)))
+
+
+def _list(parse: Callable[[str], _Name]) -> Callable[[str], tuple[_Name, ...]]:
+    """Return a parser of lists with commas; a name given twice counts once."""
+    return lambda text: tuple(dict.fromkeys(parse(part.strip()) for part in text.split(",") if part.strip()))
+
+
+_tls_versions: Final = _list(_named(TlsVersion))
+
+_PARSERS: Final[dict[str, Callable[[str], object]]] = {
+    "state": Path,
+    "host": _text,
+    "port": _whole_number,
+    "tls": _switch,
+    "tls_backend": _choice("stdlib", "pyopenssl"),
+    "tls_versions": lambda text: frozenset(_tls_versions(text)),
+    "certificate": Path,
+    "key": Path,
+    "certificate_kind": _named(KeyKind),
+    "adhoc": _switch,
+    "client_ca": Path,
+    "users": Path,
+    "auth": _choice("digest", "none"),
+    "threads": _whole_number,
+    "connections": _whole_number,
+    "datastore": _text,
+    "ready_file": Path,
+    "algorithms": _list(_named(Algorithm)),
+    "realm": _text,
+    "nonce_lifetime_s": _seconds,
+}
