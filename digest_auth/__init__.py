@@ -1,0 +1,42 @@
+"""HTTP Digest access authentication (RFC 7616) by itself, without I/O.
+
+What it is: the server's check, a pure decision whose order of steps is a security property (`_server.py`), the
+replay stores that make each (nonce, nc) good for one request, and the client side. What it must not do: read a
+socket, a clock or a framework's request; callers pass in what it decides on. It knows nothing of the rest of this
+project and imports the standard library alone; anyone may import it.
+
+    verdict = authenticator.check(DigestRequest(method, target, authorization), now_s=time.time())
+    if isinstance(verdict, Claim):
+        verdict = verdict.settle(unused=store.use(verdict))
+    if isinstance(verdict, Refused):
+        ...  # answer verdict.status with a header line for each of verdict.www_authenticate
+    verdict.user  # only Granted has it
+"""
+
+from digest_auth._algorithms import Algorithm
+from digest_auth._client import DigestClient, Prepared
+from digest_auth._header import HeaderError
+from digest_auth._nonces import Nonces
+from digest_auth._replay import MemoryReplayStore, ReplayStore
+from digest_auth._response import hash_a1
+from digest_auth._server import Authenticator, Claim, DigestRequest, Granted, Refused
+from digest_auth._users import UsersFileError, UserTable, htdigest_line
+
+__all__ = [
+    "Algorithm",
+    "Authenticator",
+    "Claim",
+    "DigestClient",
+    "DigestRequest",
+    "Granted",
+    "HeaderError",
+    "MemoryReplayStore",
+    "Nonces",
+    "Prepared",
+    "Refused",
+    "ReplayStore",
+    "UserTable",
+    "UsersFileError",
+    "hash_a1",
+    "htdigest_line",
+]

@@ -1,0 +1,74 @@
+"""Nonces that the server need not remember: what it must know of one stands in the nonce, under its own HMAC.
+
+Layout, 42 octets, written in base64url without padding (56 characters):
+
+    version 1 | epoch 8 | issued 8, µs since 1970, big-endian | random 8 | spare 1 (zero) | HMAC-SHA-256, first 16
+
+The HMAC covers the realm as well, so a nonce of one realm is worth nothing in another. The epoch is the identity
+of the replay table that counts this nonce's uses, drawn at random when the table is made: a genuine nonce of another
+epoch (after a restart, or when a shared table was lost) can be told from a forged one, and is simply too old.
+RFC 7616 section 5.4 asks for nonces that only the server can make; section 3.3 leaves the format to it.
+"""
+
+import binascii
+import hmac
+import os
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import NamedTuple
+
+EPOCH_LENGTH = 8
+LENGTH = 56
+"""Characters of a nonce."""
+
+_VERSION = 1
+_BODY = struct.Struct(">B8sQ8sx")
+_MAC_LENGTH = 16  # 128 bits: RFC 2104 section 5 asks for no fewer than half of the hash's
+
+
+class Issued(NamedTuple):
+    """What a genuine nonce says of itself."""
+
+    identity: bytes  # names the nonce among those of its epoch
+    issued_us: int  # µs since 1970 on the clock that the server passes in
+    current: bool  # of the epoch of the replay table in use
+
+
+class Nonces:
+    """Makes and recognises the nonces of one realm.
+
+    key: secret, 32 octets or more, may be kept and shared by servers. epoch: 8 octets, see the module's text.
+    """
+
+    def __init__(self, key: bytes, epoch: bytes, realm: str) -> None:
+        if len(key) < 16:
+            raise ValueError("the nonce key has fewer than 16 octets: make one with os.urandom(32)")
+        if len(epoch) != EPOCH_LENGTH:
+            raise ValueError(f"an epoch has {EPOCH_LENGTH} octets, not {len(epoch)}")
+        self._key = key
+        self._epoch = epoch
+        self._realm = realm.encode()
+
+    def issue(self, now_s: float) -> str:
+        """A nonce never given out before. Nothing is stored."""
+        body = _BODY.pack(_VERSION, self._epoch, int(now_s * 1e6), os.urandom(8))
+        return urlsafe_b64encode(body + self._mac(body)).decode("ascii")
+
+    def recognise(self, nonce: str) -> Issued | None:
+        """What the nonce says, or None when this realm's key did not make it."""
+        if len(nonce) != LENGTH:
+            return None
+        try:
+            octets = urlsafe_b64decode(nonce)
+        except (ValueError, binascii.Error):
+            return None
+        body, mac = octets[: _BODY.size], octets[_BODY.size :]
+        if not hmac.compare_digest(mac, self._mac(body)):
+            return None
+        version, epoch, issued_us, random = _BODY.unpack(body)
+        if version != _VERSION:
+            return None
+        return Issued(random + body[9:17], issued_us, epoch == self._epoch)
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, body + self._realm, "sha256")[:_MAC_LENGTH]
