@@ -1,0 +1,348 @@
+"""What a run leaves behind: `trials.jsonl`, one header line and then a line for each finished trial.
+
+The format is shared (the report, comparisons and tests read it), so this module alone knows it. Unknown
+fields are ignored; a last line without its newline is torn (the machine or the run died while writing) and no trial.
+Writing is `harness.trial_log`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+
+FORMAT = 1
+FILE_NAME = "trials.jsonl"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TrialId:
+    """Which cell, in which block: unique in a run."""
+
+    block: int
+    cell: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How hard the generator pushes: so many clients, each sending when its last answer is there."""
+
+    clients: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the server was started."""
+
+    tls: str  # "1.2", "1.3", "1.2+1.3", "off"
+    auth: str  # "digest", "none"
+    certificate_kind: str  # "ecdsa-p256", …
+    threads: int | None  # None: the deployment has none to set
+    workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NegotiatedTls:
+    """What client and server agreed on, asked of the running server."""
+
+    version: str  # "TLSv1.3"
+    cipher: str
+    group: str | None  # the key exchange's; None where the client's library cannot tell
+    key_kind: str  # of the leaf certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeCounts:
+    """Handshakes in the window."""
+
+    full: int = 0
+    resumed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeTimes:
+    """Sparse histograms of the client's handshake time, µs."""
+
+    full: Mapping[int, int] = field(default_factory=dict)
+    resumed: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByteCounts:
+    """Bytes on the wire above TCP, as the client counts them."""
+
+    sent: int = 0
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One deployment under one scenario and load. All counts and times are of the window only."""
+
+    id: TrialId
+    order: int  # position in the run, 0 first
+    deployment: str
+    scenario: str
+    load: Load
+    options: Options
+    window_s: float
+    requests: int
+    errors: Mapping[str, int] = field(default_factory=dict)  # by reason
+    latency_us: Mapping[int, int] = field(default_factory=dict)  # sparse histogram
+    handshake_us: HandshakeTimes = field(default_factory=HandshakeTimes)
+    handshakes: HandshakeCounts = field(default_factory=HandshakeCounts)
+    challenges: int = 0  # 401 answers that carried a challenge
+    server_cpu_us: float = 0.0  # user and system, the server's whole process tree
+    generator_cpu_us: float = 0.0
+    neighbour_cpu_us: float = 0.0  # what others took of the server's processors
+    rss_bytes: int = 0  # the server's whole process tree, at the window's end
+    tls: NegotiatedTls | None = None  # None: no TLS
+    bytes: ByteCounts = field(default_factory=ByteCounts)
+    doubts: tuple[str, ...] = ()  # "generator was the limit"; empty is good
+    started: str = ""  # ISO 8601
+
+    @property
+    def block(self) -> int:
+        """The block that the trial belongs to."""
+        return self.id.block
+
+    @property
+    def cell(self) -> str:
+        """The cell's name: deployment, scenario, load and options in one."""
+        return self.id.cell
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether figures may be taken of it."""
+        return not self.doubts and self.requests > 0
+
+    @property
+    def requests_per_s(self) -> float:
+        """Throughput in the window."""
+        return self.requests / self.window_s
+
+    @property
+    def server_cpu_us_per_request(self) -> float:
+        """The server's CPU time for one request: the first figure of a cost."""
+        return self.server_cpu_us / self.requests
+
+    @property
+    def server_cores(self) -> float:
+        """How many processors' worth of time the server used."""
+        return self.server_cpu_us / (self.window_s * 1e6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeader:
+    """The first line: what was to be measured, and on what."""
+
+    plan: Mapping[str, Any]
+    plan_hash: str
+    seed: int
+    started: str  # ISO 8601
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as far as it got."""
+
+    header: RunHeader
+    trials: tuple[Trial, ...]
+
+    @property
+    def sound_trials(self) -> tuple[Trial, ...]:
+        """The trials that figures may be taken of."""
+        return tuple(trial for trial in self.trials if trial.is_sound)
+
+    @property
+    def doubtful_trials(self) -> tuple[Trial, ...]:
+        """The trials that were set aside."""
+        return tuple(trial for trial in self.trials if not trial.is_sound)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder (or its trials.jsonl). Raises UserError if there is none or it cannot be read."""
+    path = folder / FILE_NAME if folder.is_dir() else folder
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{folder} holds no run ({FILE_NAME}: {error.strerror})",
+            hint="give the folder that `bench run` printed",
+        ) from error
+    return parse_run(text, source=str(path))
+
+
+def parse_run(data: bytes, *, source: str) -> Run:
+    """Parse the whole file. source names it in errors. Raises UserError for a line that is no trial."""
+    lines = data.split(b"\n")[:-1]  # what follows the last newline is empty or torn
+    if not lines:
+        raise UserError(f"{source} is empty", hint="the run stopped before its first line; start a new one")
+    header = _header(_line_object(lines[0], source, 1), source)
+    trials: dict[TrialId, Trial] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        trial = _parse_trial(_line_object(line, source, number), source, number)
+        if trial.id in trials:
+            raise UserError(
+                f"{source}, line {number}: block {trial.id.block} of {trial.id.cell!r} is there twice",
+                hint="two runs wrote to the same folder; delete one of the two lines",
+            )
+        trials[trial.id] = trial
+    return Run(header, tuple(trials.values()))
+
+
+def _line_object(line: bytes, source: str, number: int) -> Mapping[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise UserError(
+            f"{source}, line {number} is not JSON ({error})", hint="delete the line to use the rest"
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{source}, line {number} is not an object", hint="delete the line to use the rest")
+    return value
+
+
+def _header(line: Mapping[str, Any], source: str) -> RunHeader:
+    if line.get("format") != FORMAT:
+        raise UserError(
+            f"{source} has format {line.get('format')!r}, this version reads format {FORMAT}",
+            hint="read it with the version that wrote it",
+        )
+    try:
+        return header_from_json(line)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{source}, line 1 is not a run's header ({_reason(error)})", hint="start a new run") from error
+
+
+def _parse_trial(line: Mapping[str, Any], source: str, number: int) -> Trial:
+    try:
+        return trial_from_json(line)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{source}, line {number} is not a trial ({_reason(error)})",
+            hint="delete the line to use the rest",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def header_to_json(header: RunHeader) -> dict[str, Any]:
+    """Return the first line's object."""
+    return {
+        "format": FORMAT,
+        "plan": dict(header.plan),
+        "plan_hash": header.plan_hash,
+        "seed": header.seed,
+        "started": header.started,
+        "environment": dict(header.environment),
+    }
+
+
+def header_from_json(line: Mapping[str, Any]) -> RunHeader:
+    """Read the first line's object. Raises KeyError, TypeError or ValueError."""
+    return RunHeader(
+        plan=dict(line["plan"]),
+        plan_hash=str(line["plan_hash"]),
+        seed=int(line["seed"]),
+        started=str(line["started"]),
+        environment=dict(line["environment"]),
+    )
+
+
+def trial_to_json(trial: Trial) -> dict[str, Any]:
+    """Return a trial's line as an object."""
+    options, tls = trial.options, trial.tls
+    return {
+        "id": {"block": trial.id.block, "cell": trial.id.cell},
+        "order": trial.order,
+        "deployment": trial.deployment,
+        "scenario": trial.scenario,
+        "load": {"clients": trial.load.clients},
+        "options": {
+            "tls": options.tls,
+            "auth": options.auth,
+            "certificate_kind": options.certificate_kind,
+            "threads": options.threads,
+            "workers": options.workers,
+        },
+        "started": trial.started,
+        "window_s": trial.window_s,
+        "requests": trial.requests,
+        "errors": dict(trial.errors),
+        "latency_us": _sparse_to_json(trial.latency_us),
+        "handshake_us": {
+            "full": _sparse_to_json(trial.handshake_us.full),
+            "resumed": _sparse_to_json(trial.handshake_us.resumed),
+        },
+        "handshakes": {"full": trial.handshakes.full, "resumed": trial.handshakes.resumed},
+        "challenges": trial.challenges,
+        "server_cpu_us": trial.server_cpu_us,
+        "generator_cpu_us": trial.generator_cpu_us,
+        "neighbour_cpu_us": trial.neighbour_cpu_us,
+        "rss_bytes": trial.rss_bytes,
+        "tls": tls and {"version": tls.version, "cipher": tls.cipher, "group": tls.group, "key_kind": tls.key_kind},
+        "bytes": {"sent": trial.bytes.sent, "received": trial.bytes.received},
+        "doubts": list(trial.doubts),
+    }
+
+
+def trial_from_json(line: Mapping[str, Any]) -> Trial:
+    """Read a trial's object. Raises KeyError, TypeError, ValueError or AttributeError for anything else."""
+    options, tls, handshake_us = line["options"], line["tls"], line["handshake_us"]
+    return Trial(
+        id=TrialId(int(line["id"]["block"]), str(line["id"]["cell"])),
+        order=int(line["order"]),
+        deployment=str(line["deployment"]),
+        scenario=str(line["scenario"]),
+        load=Load(clients=int(line["load"]["clients"])),
+        options=Options(
+            tls=str(options["tls"]),
+            auth=str(options["auth"]),
+            certificate_kind=str(options["certificate_kind"]),
+            threads=None if options["threads"] is None else int(options["threads"]),
+            workers=int(options["workers"]),
+        ),
+        started=str(line.get("started", "")),
+        window_s=float(line["window_s"]),
+        requests=int(line["requests"]),
+        errors={str(reason): int(count) for reason, count in line["errors"].items()},
+        latency_us=_sparse_from_json(line["latency_us"]),
+        handshake_us=HandshakeTimes(
+            full=_sparse_from_json(handshake_us["full"]), resumed=_sparse_from_json(handshake_us["resumed"])
+        ),
+        handshakes=HandshakeCounts(full=int(line["handshakes"]["full"]), resumed=int(line["handshakes"]["resumed"])),
+        challenges=int(line["challenges"]),
+        server_cpu_us=float(line["server_cpu_us"]),
+        generator_cpu_us=float(line["generator_cpu_us"]),
+        neighbour_cpu_us=float(line["neighbour_cpu_us"]),
+        rss_bytes=int(line["rss_bytes"]),
+        tls=tls
+        and NegotiatedTls(
+            version=str(tls["version"]),
+            cipher=str(tls["cipher"]),
+            group=tls["group"] and str(tls["group"]),
+            key_kind=str(tls["key_kind"]),
+        ),
+        bytes=ByteCounts(sent=int(line["bytes"]["sent"]), received=int(line["bytes"]["received"])),
+        doubts=_texts(line["doubts"]),
+    )
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
+
+
+def _sparse_to_json(histogram: Mapping[int, int]) -> dict[str, int]:
+    return {str(number): histogram[number] for number in sorted(histogram)}
+
+
+def _sparse_from_json(histogram: Mapping[str, int]) -> dict[int, int]:
+    return {int(number): int(count) for number, count in histogram.items()}
