@@ -62,8 +62,9 @@ class Refused:
     """The request is not to be served.
 
     status: 400 what cannot be parsed or a uri that is not the target; 401 all else. www_authenticate: a header field
-    each, empty unless 401. reason: for logs and error bodies, holds nothing that was sent. stale: the password was right, the
-    nonce was not. nonce_genuine: the header carried a nonce that this server had issued (a throttle charges only such).
+    each, empty unless 401. reason: for logs and error bodies, holds nothing that was sent. stale: the password was
+    right, the nonce was not. nonce_genuine: the header carried a nonce that this server had issued (a throttle charges
+    only such).
     """
 
     status: int

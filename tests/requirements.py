@@ -1,4 +1,4 @@
-"""What a test needs of the machine beyond Python: skipped with advice where it is absent, a failure under REQUIRE_ALL=1."""
+"""What a test needs of the machine beyond Python: where it is absent a skip with advice, or a failure in CI."""
 
 import os
 import shutil

@@ -1,0 +1,70 @@
+"""A device behind Digest, in memory: what the tests of this folder ask."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from digest_auth import (
+    Algorithm,
+    Authenticator,
+    Claim,
+    DigestClient,
+    DigestRequest,
+    Granted,
+    MemoryReplayStore,
+    Nonces,
+    Refused,
+    UserTable,
+    htdigest_line,
+)
+
+REALM = "network-device"
+KEY = bytes(range(32))
+NOW_S = 1_800_000_000.0
+LIFETIME_S = 300.0
+
+
+def users(*names: str, password: str = "right", algorithms: Sequence[Algorithm] = tuple(Algorithm)) -> UserTable:
+    return UserTable.parse("\n".join(htdigest_line(n, REALM, password, a) for n in names for a in algorithms))
+
+
+@dataclass
+class Device:
+    """Checks and settles as an application does, on a clock that the test sets."""
+
+    algorithms: Sequence[Algorithm] = (Algorithm.SHA_256,)
+    now_s: float = NOW_S
+    store: MemoryReplayStore = field(default_factory=MemoryReplayStore)
+    known: UserTable = field(default_factory=lambda: users("admin"))
+    key: bytes = KEY
+
+    def __post_init__(self) -> None:
+        self.nonces = Nonces(self.key, self.store.epoch, REALM)
+        self.authenticator = Authenticator(
+            realm=REALM,
+            users=self.known,
+            nonces=self.nonces,
+            algorithms=self.algorithms,
+            nonce_lifetime_s=LIFETIME_S,
+        )
+
+    def ask(self, *authorization: str, method: str = "GET", target: str = "/a") -> Granted | Refused:
+        verdict = self.authenticator.check(DigestRequest(method, target, authorization), now_s=self.now_s)
+        if isinstance(verdict, Claim):
+            return verdict.settle(unused=self.store.use(verdict))
+        return verdict
+
+    def challenge(self) -> tuple[str, ...]:
+        refused = self.ask()
+        assert isinstance(refused, Refused)
+        return refused.www_authenticate
+
+    def client(self, user: str = "admin", password: str = "right") -> DigestClient:
+        client = DigestClient(user, password)
+        assert client.accept(self.challenge())
+        return client
+
+
+def header(client: DigestClient, method: str = "GET", target: str = "/a") -> str:
+    value = client.authorization(method, target)
+    assert value is not None
+    return value

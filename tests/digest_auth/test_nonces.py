@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest_auth import Nonces
+from digest_auth._nonces import LENGTH
+
+KEY, EPOCH = b"k" * 32, b"e" * 8
+
+
+@pytest.fixture
+def nonces() -> Nonces:
+    return Nonces(KEY, EPOCH, "realm")
+
+
+class TestNonce:
+    """A nonce says when it was issued and by which table it is counted, and only the key's holder can make one."""
+
+    def test_says_when_it_was_issued(self, nonces: Nonces) -> None:
+        issued = nonces.recognise(nonces.issue(1_800_000_000.25))
+        assert issued is not None
+        assert issued.issued_us == 1_800_000_000_250_000
+        assert issued.current
+
+    def test_is_never_given_out_twice(self, nonces: Nonces) -> None:
+        assert len({nonces.issue(1.0) for _ in range(1000)}) == 1000
+
+    def test_of_another_epoch_is_genuine_but_not_current(self, nonces: Nonces) -> None:
+        issued = nonces.recognise(Nonces(KEY, b"f" * 8, "realm").issue(1.0))
+        assert issued is not None
+        assert not issued.current
+
+    @pytest.mark.parametrize(
+        "other", [Nonces(b"K" * 32, EPOCH, "realm"), Nonces(KEY, EPOCH, "Realm")], ids=["another key", "another realm"]
+    )
+    def test_of_others_is_not_recognised(self, nonces: Nonces, other: Nonces) -> None:
+        assert nonces.recognise(other.issue(1.0)) is None
+
+    def test_with_any_character_changed_is_not_recognised(self, nonces: Nonces) -> None:
+        nonce = nonces.issue(1.0)
+        for place in range(LENGTH):
+            for new in "A_-9=%é":
+                if new != nonce[place]:
+                    assert nonces.recognise(nonce[:place] + new + nonce[place + 1 :]) is None
+
+    @given(st.text(max_size=80))
+    def test_anything_else_is_not_recognised(self, text: str) -> None:
+        assert Nonces(KEY, EPOCH, "realm").recognise(text) is None
+
+
+def test_a_short_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="fewer than 16 octets"):
+        Nonces(b"short", EPOCH, "realm")
+
+
+def test_an_epoch_has_eight_octets() -> None:
+    with pytest.raises(ValueError, match="8 octets"):
+        Nonces(KEY, b"", "realm")
