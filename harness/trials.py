@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.recording import Bytes, Handshakes, HandshakeTimes
 
 FORMAT = 1
 FILE_NAME = "trials.jsonl"
@@ -56,30 +57,6 @@ class NegotiatedTls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeCounts:
-    """Handshakes in the window."""
-
-    full: int = 0
-    resumed: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeTimes:
-    """Sparse histograms of the client's handshake time, µs."""
-
-    full: Mapping[int, int] = field(default_factory=dict)
-    resumed: Mapping[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ByteCounts:
-    """Bytes on the wire above TCP, as the client counts them."""
-
-    sent: int = 0
-    received: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One deployment under one scenario and load. All counts and times are of the window only."""
 
@@ -90,18 +67,18 @@ class Trial:
     load: Load
     options: Options
     window_s: float
-    requests: int
-    errors: Mapping[str, int] = field(default_factory=dict)  # by reason
+    requests: int  # answered; without the 401 that only brings a challenge
+    errors: Mapping[str, int] = field(default_factory=dict)  # requests that were not answered as they should, by reason
     latency_us: Mapping[int, int] = field(default_factory=dict)  # sparse histogram
     handshake_us: HandshakeTimes = field(default_factory=HandshakeTimes)
-    handshakes: HandshakeCounts = field(default_factory=HandshakeCounts)
+    handshakes: Handshakes = field(default_factory=Handshakes)
     challenges: int = 0  # 401 answers that carried a challenge
     server_cpu_us: float = 0.0  # user and system, the server's whole process tree
     generator_cpu_us: float = 0.0
     neighbour_cpu_us: float = 0.0  # what others took of the server's processors
     rss_bytes: int = 0  # the server's whole process tree, at the window's end
     tls: NegotiatedTls | None = None  # None: no TLS
-    bytes: ByteCounts = field(default_factory=ByteCounts)
+    bytes: Bytes = field(default_factory=Bytes)
     doubts: tuple[str, ...] = ()  # "generator was the limit"; empty is good
     started: str = ""  # ISO 8601
 
@@ -318,7 +295,7 @@ def trial_from_json(line: Mapping[str, Any]) -> Trial:
         handshake_us=HandshakeTimes(
             full=_sparse_from_json(handshake_us["full"]), resumed=_sparse_from_json(handshake_us["resumed"])
         ),
-        handshakes=HandshakeCounts(full=int(line["handshakes"]["full"]), resumed=int(line["handshakes"]["resumed"])),
+        handshakes=Handshakes(full=int(line["handshakes"]["full"]), resumed=int(line["handshakes"]["resumed"])),
         challenges=int(line["challenges"]),
         server_cpu_us=float(line["server_cpu_us"]),
         generator_cpu_us=float(line["generator_cpu_us"]),
@@ -331,7 +308,7 @@ def trial_from_json(line: Mapping[str, Any]) -> Trial:
             group=tls["group"] and str(tls["group"]),
             key_kind=str(tls["key_kind"]),
         ),
-        bytes=ByteCounts(sent=int(line["bytes"]["sent"]), received=int(line["bytes"]["received"])),
+        bytes=Bytes(sent=int(line["bytes"]["sent"]), received=int(line["bytes"]["received"])),
         doubts=_texts(line["doubts"]),
     )
 

@@ -1,0 +1,107 @@
+"""trials.jsonl: what is written is read back; a torn line is no trial; a broken one is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.trials import FILE_NAME, Run, header_to_json, parse_run, read_run, trial_from_json, trial_to_json
+from tests.harness import synthetic
+
+
+@pytest.fixture(scope="module")
+def finished() -> Run:
+    return synthetic.run(synthetic.plan("smoke"))
+
+
+def lines(run: Run) -> list[bytes]:
+    objects = [header_to_json(run.header), *map(trial_to_json, run.trials)]
+    return [json.dumps(each).encode() + b"\n" for each in objects]
+
+
+class TestRoundTrip:
+    """Reading gives what was written."""
+
+    def test_whole_run(self, finished: Run, tmp_path: Path) -> None:
+        assert read_run(synthetic.write(tmp_path, finished)) == finished
+
+    def test_the_file_itself_may_be_named(self, finished: Run, tmp_path: Path) -> None:
+        assert read_run(synthetic.write(tmp_path, finished) / FILE_NAME) == finished
+
+    def test_unknown_fields_are_ignored(self, finished: Run) -> None:
+        line = trial_to_json(finished.trials[0]) | {"invented": [1, 2]}
+        line["options"]["also"] = True
+        assert trial_from_json(line) == finished.trials[0]
+
+    def test_without_tls_and_threads(self, finished: Run) -> None:
+        plain = next(trial for trial in finished.trials if trial.tls is None)
+        assert trial_from_json(json.loads(json.dumps(trial_to_json(plain)))) == plain
+
+
+class TestDamage:
+    """A run that died while writing is readable; anything else that is not a trial is named by its line."""
+
+    def test_torn_last_line(self, finished: Run) -> None:
+        whole = lines(finished)
+        torn = b"".join(whole[:-1]) + whole[-1][: len(whole[-1]) // 2]
+        assert parse_run(torn, source="t").trials == finished.trials[:-1]
+
+    def test_last_line_complete_but_for_its_newline_is_torn(self, finished: Run) -> None:
+        assert parse_run(b"".join(lines(finished)).rstrip(b"\n"), source="t").trials == finished.trials[:-1]
+
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            (b"{oops\n", "t, line 3 is not JSON"),
+            (b"[1]\n", "t, line 3 is not an object"),
+            (b'{"id": {"block": 0, "cell": "x"}}\n', "t, line 3 is not a trial .'options' is missing"),
+            (b'{"id": 7, "options": {}, "tls": null, "handshake_us": {}}\n', "t, line 3 is not a trial"),
+        ],
+    )
+    def test_broken_line_in_the_middle(self, finished: Run, line: bytes, said: str) -> None:
+        whole = lines(finished)
+        with pytest.raises(UserError, match=said):
+            parse_run(b"".join([*whole[:2], line, *whole[2:]]), source="t")
+
+    def test_the_same_trial_twice(self, finished: Run) -> None:
+        whole = lines(finished)
+        with pytest.raises(UserError, match=r"line 4: block .* is there twice"):
+            parse_run(b"".join([*whole[:3], whole[1]]), source="t")
+
+    def test_another_format(self) -> None:
+        with pytest.raises(UserError, match="has format 2, this version reads format 1"):
+            parse_run(b'{"format": 2}\n', source="t")
+
+    @pytest.mark.parametrize("data", [b"", b'{"format": 1'])
+    def test_not_even_a_header(self, data: bytes) -> None:
+        with pytest.raises(UserError, match="t is empty"):
+            parse_run(data, source="t")
+
+    def test_header_without_plan(self) -> None:
+        with pytest.raises(UserError, match=r"not a run's header .'plan' is missing"):
+            parse_run(b'{"format": 1}\n', source="t")
+
+    def test_no_run_there(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"holds no run .*No such file") as caught:
+            read_run(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+class TestFigures:
+    """What is computed from a trial."""
+
+    def test_per_request_and_per_second(self, finished: Run) -> None:
+        trial = finished.trials[0]
+        assert trial.requests_per_s == trial.requests / trial.window_s
+        assert trial.server_cpu_us_per_request * trial.requests == pytest.approx(trial.server_cpu_us)
+        assert trial.server_cores == pytest.approx(0.97, abs=0.01)
+
+    def test_doubtful_trials_are_set_aside(self) -> None:
+        plan = synthetic.plan("smoke")
+        sound = synthetic.run(plan)
+        marked = synthetic.run(plan, doubtful=[sound.trials[3].id])
+        assert [trial.id for trial in marked.doubtful_trials] == [sound.trials[3].id]
+        assert len(marked.sound_trials) == len(sound.trials) - 1
