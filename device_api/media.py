@@ -1,0 +1,14 @@
+"""The media types that are spoken here, and how JSON is written."""
+
+import json
+from typing import Final
+
+YANG_JSON: Final = "application/yang-data+json"  # RFC 8040 section 11.3.2
+JSON: Final = "application/json"
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))  # made once; in ASCII, so no string can make it fail
+
+
+def encode(document: object) -> bytes:
+    """Write a document as compact JSON."""
+    return _ENCODER.encode(document).encode("ascii")
