@@ -64,9 +64,9 @@ class DeviceError(Exception):
         self.path = path
 
     @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
+    def headers(self) -> dict[str, str]:
         """Header fields that the answer needs besides its body."""
-        return ()
+        return {}
 
     def body(self) -> bytes:
         """Return the error's RFC 8040 section 7.1 body."""
@@ -126,9 +126,9 @@ class UnavailableError(DeviceError):
     status = 503
 
     @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
+    def headers(self) -> dict[str, str]:
         """Ask for a moment's patience: what is down is a matter of seconds or of people."""
-        return (("Retry-After", "1"),)
+        return {"Retry-After": "1"}
 
 
 def error_body(*, type_: str, tag: str, message: str, path: str | None = None) -> bytes:

@@ -1,0 +1,92 @@
+"""The application, put together: routes, the Digest hook, errors."""
+
+import logging
+from typing import Final, cast
+
+from flask import Flask, Response
+from flask.globals import request_ctx
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import BaseConverter, MapAdapter
+from werkzeug.wrappers import Request
+
+from device_api.bodies import MAX_BODY_BYTES
+from device_api.device import LazyDevice
+from device_api.errors import DeviceError, body_for_status
+from device_api.media import YANG_JSON
+from device_api.settings import Settings
+from device_api.targets import key_value
+from flask_impl._auth import add_authentication
+from flask_impl._request import DeviceRequest
+from flask_impl._routes import add_routes
+
+_EXTENSION: Final = "device"
+_log = logging.getLogger(__name__)
+
+
+class KeyConverter(BaseConverter):
+    """A list's key in a path: one segment, in which an encoded slash belongs to the key."""
+
+    def to_python(self, value: str) -> str:
+        """Decode what routing left encoded."""
+        return key_value(value)
+
+
+class DeviceFlask(Flask):
+    """Flask, matching routes with the path of the target as it was sent."""
+
+    request_class = DeviceRequest
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Bind the map to `request.path` and not to PATH_INFO. The Host header decides nothing here."""
+        if request is None:
+            return super().create_url_adapter(None)
+        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+
+    def make_default_options_response(self) -> Response:
+        """Answer OPTIONS with the methods in a fixed order, and no media type where there is no body."""
+        response = Response()
+        del response.headers["Content-Type"]
+        if request_ctx.url_adapter is not None:
+            response.headers["Allow"] = ", ".join(sorted(request_ctx.url_adapter.allowed_methods()))
+        return response
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application. settings: None reads `DEVICE_*` variables when the device is opened, not before."""
+    app = DeviceFlask("flask_impl", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.converters["key"] = KeyConverter
+    app.url_map.merge_slashes = False  # or `//` would be answered with a redirect, which no Digest client can follow
+    lazy = app.extensions[_EXTENSION] = LazyDevice(settings)
+    add_authentication(app, lazy)
+    add_routes(app, lazy)
+    app.register_error_handler(DeviceError, _answer_device_error)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.after_request(_forbid_caching)
+    return app
+
+
+def device(app: Flask) -> LazyDevice:
+    """Return the device of an application that `create_app` made."""
+    return cast("LazyDevice", app.extensions[_EXTENSION])
+
+
+def _answer_device_error(error: DeviceError) -> Response:
+    if error.status >= 500:
+        _log.error("%s: %s", error.message, error.__cause__)
+    return Response(error.body(), error.status, headers=error.headers, mimetype=YANG_JSON)
+
+
+def _answer_http_error(error: HTTPException) -> Response:
+    """Answer what Flask refuses by itself. It has logged the traceback of what a route raised by then."""
+    status = error.code or 500
+    response = Response(body_for_status(status), status, mimetype=YANG_JSON)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _forbid_caching(response: Response) -> Response:
+    """Say so in every answer (RFC 8040 section 5.5)."""
+    response.headers["Cache-Control"] = "no-cache"
+    return response

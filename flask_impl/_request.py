@@ -1,0 +1,37 @@
+"""The request, with its target as it was sent, and the path that follows from it.
+
+WSGI itself (PEP 3333) hands over a decoded PATH_INFO alone. Servers add the target under one of two names; as seen by
+running them with `%2F`, `//`, `%7E`, a lone `?` and absolute-form:
+
+    RAW_URI        our own server and gunicorn: exact; Werkzeug's: exact, but one slash of a leading `//` is lost,
+                   which http.server takes away before anybody can see it: such a request is refused by Digest
+    REQUEST_URI    waitress, uWSGI, mod_wsgi (with AllowEncodedSlashes NoDecode), cheroot: exact
+    neither        granian's WSGI: Digest cannot be checked there
+"""
+
+from typing import Final, cast
+from wsgiref.types import WSGIEnvironment
+
+import flask
+
+from device_api.targets import routing_path
+
+
+def request_target(environ: WSGIEnvironment) -> str | None:
+    """Return the request target as it was sent, each character an octet; None where the server does not tell."""
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    return None if target is None else str(target)
+
+
+class DeviceRequest(flask.Request):
+    """A request whose `path` keeps an encoded slash apart from a real one (device_api.targets)."""
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        super().__init__(environ)
+        self.target = request_target(environ)
+        if self.target is not None:
+            self.path = routing_path(self.target)
+
+
+# flask.request, known to be one of ours.
+request: Final = cast("DeviceRequest", flask.request)
