@@ -1,0 +1,38 @@
+"""Ends a server whose launcher has died, SIGKILL included. A program of its own; standard library only.
+
+The launcher starts it before the server and holds the other end of its standard input. The one line that it
+reads there is the server's process group. While the launcher lives nothing more comes; when it ends without
+having killed the guard first, the end of file is the signal to act.
+
+Why not PR_SET_PDEATHSIG: it reaches the server's first process only, not its workers; it fires when the
+thread that started the server ends, not only with the process; and setting it takes code between fork and exec.
+"""
+
+import os
+import signal
+import sys
+import time
+
+PATIENCE_S = 5.0
+
+
+def main() -> None:
+    """Wait for the launcher's end, then end the group: SIGTERM, patience, SIGKILL."""
+    line = sys.stdin.readline()
+    if not line.strip():
+        return  # the launcher died before it had started anything
+    group = int(line)
+    sys.stdin.read()
+    try:
+        os.killpg(group, signal.SIGTERM)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline_s:
+            os.killpg(group, 0)
+            time.sleep(0.05)  # they are not our children: nothing tells us when they have gone
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # all gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What may be chosen for any deployment, checked as soon as it is chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, get_args
+
+from certs import PINNED_GROUP, KeyKind, TlsVersion
+from deployments._errors import DeploymentError
+from device_api.settings import Auth
+
+TLS_CHOICES: Final[Mapping[str, frozenset[TlsVersion]]] = {
+    "1.2": frozenset({TlsVersion.TLS_1_2}),
+    "1.3": frozenset({TlsVersion.TLS_1_3}),
+    "1.2+1.3": frozenset(TlsVersion),
+    "off": frozenset(),
+}
+AUTH_CHOICES: Final[tuple[str, ...]] = get_args(Auth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """How one deployment is served. Raises DeploymentError for a value that no deployment takes."""
+
+    state: Path
+    host: str = "127.0.0.1"
+    port: int = 0  # any free one
+    workers: int = 1
+    threads: int | None = None  # None is the deployment's own default
+    tls: str = "1.2+1.3"  # one of TLS_CHOICES
+    auth: str = "digest"  # one of AUTH_CHOICES
+    certificate_kind: KeyKind = KeyKind.ECDSA_P256
+    group: str | None = PINNED_GROUP  # of the key exchange; None leaves the choice to the TLS stack
+
+    def __post_init__(self) -> None:
+        _check_choice("tls", self.tls, TLS_CHOICES)
+        _check_choice("auth", self.auth, AUTH_CHOICES)
+        if not 0 <= self.port <= 65535:
+            raise DeploymentError(f"port {self.port} is not a port; give 0 (any free one) to 65535")
+        if self.threads is not None and self.threads < 1:
+            raise DeploymentError(f"{self.threads} threads are too few; give 1 or more")
+        if self.workers < 1:
+            raise DeploymentError(f"{self.workers} workers are too few; give 1")
+        if self.workers > 1:
+            # Two tables of used nonce counts would accept the same request twice, once each.
+            raise DeploymentError(
+                f"{self.workers} workers would each keep their own record of used Digest nonces, so that a "
+                "recorded request could be replayed to another worker; until workers can share that record, "
+                "give 1"
+            )
+
+    @property
+    def tls_versions(self) -> frozenset[TlsVersion]:
+        """The TLS versions that are served; none at all is plain HTTP."""
+        return TLS_CHOICES[self.tls]
+
+
+def _check_choice(what: str, value: str, choices: Mapping[str, object] | tuple[str, ...]) -> None:
+    if value not in choices:
+        raise DeploymentError(f"{what} {value!r} is not one of {', '.join(choices)}")

@@ -1,0 +1,60 @@
+"""When a server is ready: its application answers, over TLS that a client would trust.
+
+The same for all servers. That the port accepts connections says little: gunicorn listens long before a worker
+can answer, and with a broken key every handshake fails.
+"""
+
+import contextlib
+import http.client
+import socket
+import ssl
+import time
+from typing import Final
+
+from deployments._process import ServerProcess
+
+_TRY_S: Final = 3.0  # for one question; a server that is just loading its application takes about a second
+_PAUSE_S: Final = 0.02
+_PATH: Final = "/health"
+
+
+class NotReadyError(Exception):
+    """It ended, or never answered. status: how it ended, None if it runs still. last: the last try's fate."""
+
+    def __init__(self, status: int | None, last: str) -> None:
+        super().__init__(last)
+        self.status = status
+        self.last = last
+
+
+def wait_until_ready(
+    process: ServerProcess, host: str, port: int, context: ssl.SSLContext | None, *, timeout_s: float
+) -> None:
+    """Ask until the application answers 200. context None: plain HTTP. Raises NotReadyError."""
+    deadline_s = time.monotonic() + timeout_s
+    last = "not tried"
+    while (left_s := deadline_s - time.monotonic()) > 0:
+        status = process.wait(min(_PAUSE_S, left_s))
+        if status is not None:
+            raise NotReadyError(status, last)
+        last = _ask(host, port, context, timeout_s=min(_TRY_S, left_s))
+        # Another server may have taken the port, with a certificate of the same CA.
+        if last == "" and process.listens_on(port):
+            return
+    raise NotReadyError(process.poll(), last or "another process answered on this port")
+
+
+def _ask(host: str, port: int, context: ssl.SSLContext | None, *, timeout_s: float) -> str:
+    """Return what was wrong with the answer; empty: nothing."""
+    try:
+        with contextlib.closing(http.client.HTTPConnection(host, port, timeout=timeout_s)) as connection:
+            connection.sock = socket.create_connection((host, port), timeout=timeout_s)
+            if context is not None:
+                # The certificate names localhost, whatever address of this machine is served.
+                connection.sock = context.wrap_socket(connection.sock, server_hostname="localhost")
+            connection.request("GET", _PATH, headers={"Connection": "close"})
+            answer = connection.getresponse()
+            answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if answer.status == 200 else f"GET {_PATH} answered {answer.status}"

@@ -1,0 +1,78 @@
+"""Which deployments there are. A new server or proxy is one more module in _MODULES."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Final
+
+from deployments._errors import DeploymentError
+from deployments._name import DeploymentName
+from deployments._types import Deployment
+from deployments.servers import gunicorn, hypercorn, threaded, uvicorn, werkzeug
+
+_MODULES: Final = (werkzeug, threaded, gunicorn, hypercorn, uvicorn)
+_DEPLOYMENTS: Final[Mapping[DeploymentName, Deployment]] = {
+    deployment.name: deployment for module in _MODULES for deployment in module.DEPLOYMENTS
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all deployments, Flask's first, each server's variants together."""
+    return tuple(map(str, _DEPLOYMENTS))
+
+
+def find(name: str | DeploymentName) -> Deployment:
+    """Return the deployment of that name. Raises DeploymentError, which offers the nearest one."""
+    text = str(name)
+    for deployment in _DEPLOYMENTS.values():
+        if str(deployment.name) == text:
+            return deployment
+    near = difflib.get_close_matches(text, names(), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise DeploymentError(f"no deployment is called {text!r}; {hint}`bench list` shows all")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A deployment and what is installed here of what it needs."""
+
+    deployment: Deployment
+    versions: Mapping[str, str | None]  # of each need; None: not installed
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What has to be installed before it can be served here."""
+        return tuple(need for need, version in self.versions.items() if version is None)
+
+    def row(self) -> dict[str, object]:
+        """Return it as plain data, for JSON."""
+        deployment = self.deployment
+        return {
+            "name": str(deployment.name),
+            "application": deployment.name.app,
+            "server": deployment.name.server,
+            "variant": deployment.name.variant,
+            "proxy": deployment.name.proxy,
+            "summary": deployment.summary,
+            "warning": deployment.warning,
+            "threads": deployment.threads.count,
+            "concurrency": deployment.threads.meaning,
+            "versions": dict(self.versions),
+            "missing": list(self.missing),
+            "install": deployment.install,
+            "abilities": asdict(deployment.abilities),
+        }
+
+
+def describe(name: str | DeploymentName | None = None) -> tuple[Described, ...]:
+    """Return all deployments, or the named one, with what is installed. Raises DeploymentError."""
+    chosen = tuple(_DEPLOYMENTS.values()) if name is None else (find(name),)
+    return tuple(Described(deployment, {need: _installed(need) for need in deployment.needs}) for deployment in chosen)
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

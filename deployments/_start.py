@@ -1,0 +1,243 @@
+"""From a name and options to a server that answers."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import certs
+from certs import CertificateError
+from deployments._errors import DeploymentError
+from deployments._name import DeploymentName
+from deployments._options import ServeOptions
+from deployments._process import ServerProcess
+from deployments._readiness import NotReadyError, wait_until_ready
+from deployments._registry import describe, find
+from deployments._running import RunningServer, log_tail
+from deployments._types import Deployment, Rendered, Site
+from device_api.settings import Settings, SettingsError
+from device_api.state import StateError, open_state
+
+_OPENSSL_FILE: Final = "openssl.cnf"
+_ENVIRONMENT_FILE: Final = "device.env"
+_PORT_TRIES: Final = 3  # another program may take a free port between our choice and the server's bind
+
+# A measured server must not depend on what happens to be set in the shell that measures.
+_NOT_INHERITED: Final = ("DEVICE_", "FLASK_", "QUART_", "WERKZEUG_", "GUNICORN_", "UVICORN_", "HYPERCORN_")
+_NOT_INHERITED_NAMES: Final = frozenset({"WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "OPENSSL_CONF"})
+
+
+def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendered:
+    """Return the files, command and variables of a deployment. Writes nothing; the same for the same input.
+
+    Two files are common to all: the device's settings, which is also its environment (a systemd unit reads it
+    as EnvironmentFile), and OpenSSL's configuration, which pins the key-exchange group.
+    """
+    launch = deployment.launch(site)
+    environment = {
+        **_device_settings(options, site),
+        **launch.environment,
+        "OPENSSL_CONF": str(site.folder / _OPENSSL_FILE),
+    }
+    files = {
+        **launch.files,
+        _ENVIRONMENT_FILE: "".join(f"{name}={_quoted(value)}\n" for name, value in environment.items()),
+        _OPENSSL_FILE: certs.openssl_configuration(options.group),
+    }
+    return Rendered(files=files, command=launch.command, environment=environment)
+
+
+def start(
+    name: str | DeploymentName,
+    options: ServeOptions,
+    *,
+    cpus: frozenset[int] | None = None,
+    log: Path | None = None,
+    startup_timeout_s: float = 15.0,
+) -> RunningServer:
+    """Serve a deployment; return once its application answers.
+
+    cpus: the processors that it may use, None for all of ours. log: where its output is appended; None is a
+    file that goes with the server. The state folder is made if need be, and nothing of the caller's DEVICE_*
+    variables reaches the server. Raises DeploymentError.
+    """
+    deployment = find(name)
+    _check_installed(deployment)
+    threads = deployment.threads.chosen(deployment.name, options.threads)
+    try:
+        state = open_state(options.state)
+        certificate = state.certificate(options.certificate_kind) if options.tls_versions else None
+    except (StateError, CertificateError) as error:
+        raise DeploymentError(str(error)) from error
+    for _ in range(_PORT_TRIES):
+        folder = tempfile.TemporaryDirectory(prefix=f"bench-{deployment.name}-")
+        try:
+            site = Site(
+                folder=Path(folder.name),
+                host=options.host,
+                port=_port(options.host, options.port),
+                certificate=certificate,
+                tls_versions=options.tls_versions,
+                threads=threads,
+            )
+            log_file = log or site.folder / "server.log"
+            process = _started(deployment, options, site, log_file, cpus, startup_timeout_s, state.ca_file)
+        except _PortTakenError:
+            folder.cleanup()
+            continue
+        except BaseException:
+            folder.cleanup()
+            raise
+        return RunningServer(
+            deployment.name,
+            process,
+            url=f"{'https' if certificate else 'http'}://{site.reachable_authority}",
+            ca_file=state.ca_file if certificate else None,
+            credentials_file=state.credentials_file,
+            threads=threads,
+            workers=options.workers,
+            log=log_file,
+            folder=folder,
+        )
+    raise DeploymentError(
+        f"{deployment.name}: another program took each of {_PORT_TRIES} free ports; choose one with --port"
+    )
+
+
+class _PortTakenError(Exception):
+    """Somebody else was quicker; only where any port will do."""
+
+
+def _started(
+    deployment: Deployment,
+    options: ServeOptions,
+    site: Site,
+    log: Path,
+    cpus: frozenset[int] | None,
+    timeout_s: float,
+    ca_file: Path,
+) -> ServerProcess:
+    """Write the files, start the server, wait for its first answer; stop it again if there is none."""
+    rendered = render(deployment, options, site)
+    _check_settings(rendered.environment)
+    _write(rendered.files, site.folder)
+    context = certs.client_context(ca_file, versions=site.tls_versions) if site.certificate else None
+    process = ServerProcess(
+        rendered.command,
+        environment={**_inherited(os.environ), **rendered.environment},
+        folder=site.folder,
+        log=log,
+        cpus=cpus,
+    )
+    try:
+        wait_until_ready(process, site.reachable_host, site.port, context, timeout_s=timeout_s)
+    except NotReadyError as error:
+        process.stop(0.0)
+        if options.port == 0 and error.status is not None and not _is_free(site.host, site.port):
+            raise _PortTakenError from error
+        raise _not_ready(deployment, error, log_tail(log), timeout_s) from error
+    except BaseException:
+        process.stop(0.0)
+        raise
+    return process
+
+
+def _not_ready(
+    deployment: Deployment, error: NotReadyError, tail: tuple[str, ...], timeout_s: float
+) -> DeploymentError:
+    last_words = f"its last line: {tail[-1].strip()}" if tail else "it wrote nothing"
+    if error.status is None:
+        fate = f"did not answer within {timeout_s:g} s ({error.last})"
+    else:
+        fate = f"ended with status {error.status} before it answered"
+    return DeploymentError(f"{deployment.name} {fate}; {last_words}", log_tail=tail)
+
+
+def _device_settings(options: ServeOptions, site: Site) -> dict[str, str]:
+    """Return the DEVICE_* variables of an application that is served so."""
+    settings = {
+        "DEVICE_STATE": str(options.state.absolute()),
+        "DEVICE_HOST": site.host,
+        "DEVICE_PORT": str(site.port),
+        "DEVICE_AUTH": options.auth,
+        "DEVICE_TLS": "on" if site.certificate else "off",
+    }
+    if site.certificate is not None:
+        settings["DEVICE_TLS_VERSIONS"] = ",".join(sorted(site.tls_versions))
+        settings["DEVICE_CERTIFICATE"] = str(site.certificate.chain)
+        settings["DEVICE_KEY"] = str(site.certificate.key)
+    if site.threads is not None:
+        settings["DEVICE_THREADS"] = str(site.threads)
+    return settings
+
+
+def _check_settings(environment: Mapping[str, str]) -> None:
+    """Let the device's own rules speak here, not in the server's log."""
+    try:
+        Settings.from_environ(environment)
+    except SettingsError as error:
+        raise DeploymentError(str(error)) from error
+
+
+def _check_installed(deployment: Deployment) -> None:
+    (described,) = describe(deployment.name)
+    if described.missing:
+        missing = " and ".join(described.missing)
+        raise DeploymentError(f"{deployment.name} needs {missing}, not installed here; {deployment.install}")
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_NAMES
+    }
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _quoted(value: str) -> str:
+    """Write a value as systemd's EnvironmentFile and a shell both read it."""
+    if all(letter.isalnum() or letter in "/._-:,+" for letter in value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+    return f'"{escaped}"'
+
+
+def _port(host: str, wanted: int) -> int:
+    """Return the port to serve on: a free one for 0. Raises DeploymentError when it is not to be had."""
+    try:
+        return _bound(host, wanted)
+    except OSError as error:
+        place = f"port {wanted} on {host}" if wanted else host
+        if isinstance(error, PermissionError):
+            hint = "it needs privileges that this user lacks; choose a port above 1023"
+        elif isinstance(error, socket.gaierror) or wanted == 0:
+            hint = f"not an address of this machine ({error.strerror}); choose another host"
+        else:
+            hint = f"{error.strerror}; end the program that uses it, or choose another with --port (0: any)"
+        raise DeploymentError(f"{place}: {hint}") from error
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        _bound(host, port)
+    except OSError:
+        return False
+    return True
+
+
+def _bound(host: str, port: int) -> int:
+    """Bind for a moment, the way every server here does: a port in TIME_WAIT counts as free."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        return int(probe.getsockname()[1])

@@ -1,0 +1,40 @@
+"""Rendering of the files that a server is started with, and that its reader can take home.
+
+Every value goes in through the filter `py`, as a Python literal: a path with a quote in it stays a path.
+"""
+
+from functools import cache
+from typing import Final
+
+import jinja2
+
+_FOLDER: Final = "templates"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("deployments", _FOLDER),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 (these are Python files: `py` quotes)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["py"] = _literal
+    return environment
+
+
+def render_template(name: str, /, **values: object) -> str:
+    """Fill one template in. Raises jinja2.UndefinedError for a value that was not given."""
+    return _environment().get_template(name).render(**values)
+
+
+def _literal(value: object) -> str:
+    """Write a value as a Python literal; a path as the text of it."""
+    if isinstance(value, bool | int | float | None):
+        return repr(value)
+    text = str(value)
+    quoted = repr(text)
+    # Double quotes, as a formatter would choose, wherever that changes nothing else.
+    return f'"{quoted[1:-1]}"' if quoted[0] == "'" and '"' not in text else quoted

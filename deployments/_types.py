@@ -1,0 +1,154 @@
+"""What a server module says of each of its deployments. Data only: nothing here starts or writes anything."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from certs import CertificateFiles, TlsVersion
+from deployments._errors import DeploymentError
+from deployments._name import DeploymentName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where a deployment stands: all that its templates may use."""
+
+    folder: Path  # holds the rendered files; the server's working directory
+    host: str
+    port: int
+    certificate: CertificateFiles | None  # None: plain HTTP
+    tls_versions: frozenset[TlsVersion]
+    threads: int | None  # what the deployment's Threads make of the wish
+
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL: an IPv6 address stands in brackets."""
+        return _authority(self.host, self.port)
+
+    @property
+    def reachable_host(self) -> str:
+        """The address by which this machine reaches it, also when it listens on all addresses."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
+    def reachable_authority(self) -> str:
+        """As `authority`, but always one that a client can connect to."""
+        return _authority(self.reachable_host, self.port)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A deployment ready to be written down and started."""
+
+    files: Mapping[str, str]  # name inside the site's folder: whole text
+    command: tuple[str, ...]  # run in the site's folder
+    environment: Mapping[str, str]  # all that the server needs beyond a bare environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What one server's templates give: its own files, its command, variables that it alone needs."""
+
+    files: Mapping[str, str]
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How many threads run requests. count None: there is no such number, or no bound."""
+
+    count: int | None
+    meaning: str  # "16 threads", "a thread for each connection", "one event loop"
+    refusal: str | None = None  # why another number cannot be asked for; None: it can
+
+    def chosen(self, name: DeploymentName, wanted: int | None) -> int | None:
+        """Return the effective number. Raises DeploymentError where it is not to be chosen."""
+        if wanted is None or wanted == self.count:
+            return self.count
+        if self.refusal is not None:
+            raise DeploymentError(f"{name} takes no number of threads: {self.refusal}; leave out --threads")
+        return wanted
+
+
+class TlsStack(StrEnum):
+    """Which library speaks TLS. Each brings an OpenSSL of its own."""
+
+    STDLIB = "stdlib"
+    PYOPENSSL = "pyopenssl"
+
+
+class Handshake(StrEnum):
+    """Where a client that stalls during the TLS handshake makes others wait."""
+
+    IN_ACCEPT = "in the accept loop"  # one silent client stops everybody
+    IN_POOL = "in a pool thread"  # as many silent clients as threads stop everybody
+    IN_OWN_THREAD = "in a thread of its own"
+    IN_EVENT_LOOP = "in the event loop"
+
+
+class ClientCertificates(StrEnum):
+    """What the server makes of a client's certificate when it is told to ask for one."""
+
+    TOLD = "verified, told to the app"
+    NOT_TOLD = "verified, not told to the app"
+
+
+class RawTarget(StrEnum):
+    """How much of the request target, which Digest signs, reaches the application as it was sent."""
+
+    EXACT = "exact"
+    LOST_SLASH = "exact but for one of several leading slashes"
+    LOST_QUESTION_MARK = "exact but for a bare ? at its end"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """Which sessions a client can resume on one worker: by ticket or session id (TLS 1.2), by ticket (1.3)."""
+
+    tls_1_2_ticket: bool
+    tls_1_2_session_id: bool
+    tls_1_3_ticket: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What a deployment can do. Each claim was seen with the versions that requirements/ pins.
+
+    tests/deployments checks those that one request can show; a new version that changes one turns it red.
+    """
+
+    tls_stack: TlsStack
+    tls_restriction: str  # how one TLS version is switched off
+    alpn: tuple[str, ...]  # protocols offered in the handshake, in order; empty: the extension is not answered
+    keep_alive: bool  # more than one request on a connection
+    resumption: Resumption
+    client_certificates: ClientCertificates
+    handshake: Handshake
+    reload: str  # how a renewed certificate gets in
+    stop_finishes_requests: bool  # at SIGTERM, within the server's own patience
+    stop_status: int  # of a stop by SIGTERM that went well; negative: the signal that it ends by
+    raw_target: RawTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One way to serve, as its module describes it."""
+
+    name: DeploymentName
+    summary: str
+    warning: str | None = None  # why a careful engineer would think twice
+    needs: tuple[str, ...]  # distributions, as the package index calls them
+    threads: Threads
+    abilities: Abilities
+    launch: Callable[[Site], Launch]
+
+    @property
+    def install(self) -> str:
+        """The command that brings what it needs."""
+        return f"pip install {' '.join(self.needs)}"

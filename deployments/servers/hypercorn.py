@@ -1,0 +1,75 @@
+"""Hypercorn by its own command, on asyncio's loop and on uvloop.
+
+Run with `workers = 0`: the loop is in the process itself. With one worker or more a parent watches, which at
+SIGTERM ends the rest as soon as one worker is out, and cuts what they were answering.
+"""
+
+import sys
+from functools import partial
+from typing import Final
+
+from deployments._name import DeploymentName
+from deployments._templates import render_template
+from deployments._types import (
+    Abilities,
+    ClientCertificates,
+    Deployment,
+    Handshake,
+    Launch,
+    RawTarget,
+    Resumption,
+    Site,
+    Threads,
+    TlsStack,
+)
+from deployments.servers._tls import TemplateTls
+
+_FILE: Final = "hypercorn.conf.py"
+
+
+def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
+    tls = TemplateTls.of(site)
+    configuration = render_template(
+        "hypercorn.conf.py.j2",
+        name=name,
+        bind=site.authority,
+        worker_class=loop,
+        chain=tls.chain,
+        key=tls.key,
+        version=tls.version,
+    )
+    return Launch(
+        files={_FILE: configuration},
+        command=(sys.executable, "-m", "hypercorn", "--config", f"file:{_FILE}", "quart_impl:app"),
+        environment={},
+    )
+
+
+def _deployment(loop: str, *, needs: tuple[str, ...]) -> Deployment:
+    name = DeploymentName("quart", "hypercorn", loop)
+    return Deployment(
+        name=name,
+        summary=f"Hypercorn's command, {loop}",
+        needs=needs,
+        threads=Threads(None, "one event loop", "an ASGI server answers from one event loop"),
+        abilities=Abilities(
+            tls_stack=TlsStack.STDLIB,
+            tls_restriction="Config.create_ssl_context replaced in the configuration file",
+            alpn=("h2", "http/1.1"),
+            keep_alive=True,
+            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
+            client_certificates=ClientCertificates.NOT_TOLD,
+            handshake=Handshake.IN_EVENT_LOOP,
+            reload="none without a worker process",
+            stop_finishes_requests=True,
+            stop_status=0,
+            raw_target=RawTarget.LOST_QUESTION_MARK,
+        ),
+        launch=partial(_launch, name=name, loop=loop),
+    )
+
+
+DEPLOYMENTS: Final = (
+    _deployment("asyncio", needs=("hypercorn", "quart")),
+    _deployment("uvloop", needs=("hypercorn", "quart", "uvloop")),
+)

@@ -1,0 +1,59 @@
+"""Our own threaded WSGI server, started as its users start it: `python -m flask_impl`.
+
+All its settings are DEVICE_* variables, which every deployment gets; so it needs no file of its own.
+"""
+
+import sys
+from functools import partial
+from typing import Final
+
+from deployments._name import DeploymentName
+from deployments._types import (
+    Abilities,
+    ClientCertificates,
+    Deployment,
+    Handshake,
+    Launch,
+    RawTarget,
+    Resumption,
+    Site,
+    Threads,
+    TlsStack,
+)
+
+
+def _launch(_site: Site, *, stack: TlsStack) -> Launch:
+    return Launch(
+        files={},
+        command=(sys.executable, "-m", "flask_impl"),
+        environment={"DEVICE_TLS_BACKEND": stack.value},
+    )
+
+
+def _deployment(stack: TlsStack, *, variant: str | None, session_ids: bool, needs: tuple[str, ...]) -> Deployment:
+    return Deployment(
+        name=DeploymentName("flask", "threaded", variant),
+        summary=f"this project's own threaded server, TLS by {stack}",
+        needs=needs,
+        threads=Threads(16, "16 threads for requests"),
+        abilities=Abilities(
+            tls_stack=stack,
+            tls_restriction="DEVICE_TLS_VERSIONS",
+            alpn=("http/1.1",),
+            keep_alive=True,
+            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=session_ids, tls_1_3_ticket=True),
+            client_certificates=ClientCertificates.NOT_TOLD,
+            handshake=Handshake.IN_OWN_THREAD,
+            reload="none",
+            stop_finishes_requests=True,
+            stop_status=0,
+            raw_target=RawTarget.EXACT,
+        ),
+        launch=partial(_launch, stack=stack),
+    )
+
+
+DEPLOYMENTS: Final = (
+    _deployment(TlsStack.STDLIB, variant=None, session_ids=False, needs=("flask", "httptools")),
+    _deployment(TlsStack.PYOPENSSL, variant="pyopenssl", session_ids=True, needs=("flask", "httptools", "pyopenssl")),
+)

@@ -1,0 +1,73 @@
+"""Uvicorn, on asyncio's loop and on uvloop, HTTP by httptools.
+
+Started by `uvicorn.run` in a script, not by its command: TLS of one version only needs `ssl_context_factory`,
+which the command does not have.
+"""
+
+import sys
+from functools import partial
+from typing import Final
+
+from deployments._name import DeploymentName
+from deployments._templates import render_template
+from deployments._types import (
+    Abilities,
+    ClientCertificates,
+    Deployment,
+    Handshake,
+    Launch,
+    RawTarget,
+    Resumption,
+    Site,
+    Threads,
+    TlsStack,
+)
+from deployments.servers._tls import TemplateTls
+
+_SCRIPT: Final = "serve.py"
+
+
+def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
+    tls = TemplateTls.of(site)
+    script = render_template(
+        "uvicorn.py.j2",
+        name=name,
+        host=site.host,
+        port=site.port,
+        loop=loop,
+        chain=tls.chain,
+        key=tls.key,
+        version=tls.version,
+    )
+    return Launch(files={_SCRIPT: script}, command=(sys.executable, _SCRIPT), environment={})
+
+
+def _deployment(loop: str, *, variant: str | None, needs: tuple[str, ...]) -> Deployment:
+    name = DeploymentName("quart", "uvicorn", variant)
+    return Deployment(
+        name=name,
+        summary=f"uvicorn.run, {loop}, httptools",
+        warning="a client that stops in the middle of its request headers is never cut off",
+        needs=needs,
+        threads=Threads(None, "one event loop", "an ASGI server answers from one event loop"),
+        abilities=Abilities(
+            tls_stack=TlsStack.STDLIB,
+            tls_restriction="ssl_context_factory",
+            alpn=(),
+            keep_alive=True,
+            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
+            client_certificates=ClientCertificates.NOT_TOLD,
+            handshake=Handshake.IN_EVENT_LOOP,
+            reload="none with one worker",
+            stop_finishes_requests=True,
+            stop_status=-15,  # on purpose: it ends by the signal that it was sent
+            raw_target=RawTarget.LOST_QUESTION_MARK,
+        ),
+        launch=partial(_launch, name=name, loop=loop),
+    )
+
+
+DEPLOYMENTS: Final = (
+    _deployment("asyncio", variant=None, needs=("uvicorn", "httptools", "quart")),
+    _deployment("uvloop", variant="uvloop", needs=("uvicorn", "httptools", "uvloop", "quart")),
+)

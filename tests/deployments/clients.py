@@ -1,0 +1,129 @@
+"""What the tests ask a served deployment: whole requests by httpx, and one handshake at a time."""
+
+import contextlib
+import socket
+import ssl
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from OpenSSL import SSL
+
+import certs
+from certs import TlsVersion
+from deployments import RunningServer
+from device_api.state import read_credentials
+
+SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
+TIMEOUT_S = 5.0
+
+
+def client(server: RunningServer, *, authenticated: bool = True) -> httpx.Client:
+    """A client that trusts the device's CA alone; authenticated: knows the first user's password."""
+    auth = httpx.DigestAuth(*read_credentials(server.credentials_file)) if authenticated else None
+    verify = certs.client_context(server.ca_file) if server.ca_file else True
+    return httpx.Client(base_url=server.url, auth=auth, verify=verify, timeout=TIMEOUT_S, trust_env=False)
+
+
+@dataclass(frozen=True)
+class Handshake:
+    version: str  # "TLSv1.3"
+    group: str  # lower case: the two OpenSSLs write it differently
+    alpn: str  # empty: none negotiated
+    key_kind: str
+
+
+def address(server: RunningServer) -> tuple[str, int]:
+    parts = urlsplit(server.url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def shake_hands(server: RunningServer, *, only: TlsVersion | None = None) -> Handshake:
+    """One handshake of a client that offers everything. Raises OpenSSL.SSL.Error when it is refused."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    assert server.ca_file is not None
+    context.load_verify_locations(str(server.ca_file))
+    context.set_verify(SSL.VERIFY_PEER)
+    context.set_alpn_protos([b"h2", b"http/1.1"])
+    if only is not None:
+        context.set_min_proto_version(only.wire)
+        context.set_max_proto_version(only.wire)
+    with socket.create_connection(address(server)) as raw:
+        # OpenSSL reads the descriptor itself, past Python's own time limit.
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
+        connection = SSL.Connection(context, raw)
+        connection.set_tlsext_host_name(b"localhost")
+        connection.set_connect_state()
+        connection.do_handshake()
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        group = connection.get_group_name()
+        assert certificate is not None
+        assert group is not None
+        seen = Handshake(
+            version=connection.get_protocol_version_name(),
+            group=group.lower(),
+            alpn=connection.get_alpn_proto_negotiated().decode(),
+            key_kind=certs.key_kind(certificate),
+        )
+        with contextlib.suppress(SSL.Error):
+            connection.shutdown()
+    return seen
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    keeps_alive: bool
+    resumed: bool
+    session: ssl.SSLSession | None
+
+
+def ask_health(
+    server: RunningServer,
+    *,
+    context: ssl.SSLContext,
+    session: ssl.SSLSession | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Answer:
+    """One request on a connection of its own, which offers to resume a session of the same context."""
+    with (
+        socket.create_connection(address(server), timeout=timeout_s) as raw,
+        context.wrap_socket(raw, server_hostname="localhost", session=session) as connection,
+    ):
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head, body = b"", b""
+        while b"\r\n\r\n" not in head:
+            part = connection.recv(65536)
+            assert part, f"closed after {head!r}"
+            head += part
+        head, _, body = head.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+        while len(body) < length:
+            part = connection.recv(65536)
+            assert part, "closed within the body"
+            body += part
+        return Answer(
+            status=int(head.split()[1]),
+            keeps_alive=head.startswith(b"HTTP/1.1") and b"connection: close" not in lines,
+            resumed=bool(connection.session_reused),
+            session=connection.session,
+        )
+
+
+def resumes(server: RunningServer, version: TlsVersion, *, tickets: bool = True) -> bool:
+    """Whether a second connection takes the first one's session up."""
+    context = client_context(server, version)
+    if not tickets:
+        context.options |= ssl.OP_NO_TICKET
+    first = ask_health(server, context=context)
+    return ask_health(server, context=context, session=first.session).resumed
+
+
+def client_context(server: RunningServer, version: TlsVersion) -> ssl.SSLContext:
+    assert isinstance(server.ca_file, Path)
+    return certs.client_context(server.ca_file, versions=frozenset({version}))

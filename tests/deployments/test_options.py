@@ -1,0 +1,61 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import deployments
+from deployments import DeploymentError, ServeOptions
+
+STATE = Path("state")
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"tls": "1.1"}, "tls '1.1' is not one of 1.2, 1.3, 1.2+1.3, off"),
+    ({"auth": "basic"}, "auth 'basic' is not one of digest, none"),
+    ({"port": 65536}, "port 65536 is not a port; give 0 (any free one) to 65535"),
+    ({"threads": 0}, "0 threads are too few; give 1 or more"),
+    ({"workers": 0}, "0 workers are too few; give 1"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), REFUSED)
+def test_what_no_deployment_takes(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeploymentError) as caught:
+        ServeOptions(state=STATE, **values)
+    assert str(caught.value) == message
+
+
+def test_two_workers_are_refused_with_the_reason() -> None:
+    with pytest.raises(DeploymentError, match="2 workers would each keep their own record of used Digest nonces"):
+        ServeOptions(state=STATE, workers=2)
+
+
+class TestThreads:
+    """A number of threads is taken where the server has one, and refused with a reason where it has none."""
+
+    @pytest.mark.parametrize("name", ["flask-threaded", "flask-threaded-pyopenssl", "flask-gunicorn-gthread"])
+    def test_threaded_servers_take_one(self, name: str) -> None:
+        deployment = deployments.find(name)
+        assert deployment.threads.chosen(deployment.name, None) == 16
+        assert deployment.threads.chosen(deployment.name, 3) == 3
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("quart-hypercorn-asyncio", "an ASGI server answers from one event loop"),
+            ("quart-hypercorn-uvloop", "an ASGI server answers from one event loop"),
+            ("quart-uvicorn", "an ASGI server answers from one event loop"),
+            ("quart-uvicorn-uvloop", "an ASGI server answers from one event loop"),
+            ("flask-werkzeug", "it starts a thread for each connection"),
+            ("flask-gunicorn-sync", "with more than one gunicorn takes its gthread worker"),
+        ],
+    )
+    def test_the_others_say_why_not(self, name: str, reason: str) -> None:
+        with pytest.raises(DeploymentError) as caught:
+            deployments.start(name, ServeOptions(state=STATE, threads=8))
+        assert str(caught.value).startswith(f"{name} takes no number of threads: {reason}")
+        assert str(caught.value).endswith("; leave out --threads")
+        assert not STATE.exists()
+
+    def test_one_thread_is_what_the_sync_worker_has(self) -> None:
+        deployment = deployments.find("flask-gunicorn-sync")
+        assert deployment.threads.chosen(deployment.name, 1) == 1

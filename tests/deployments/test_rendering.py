@@ -1,0 +1,231 @@
+"""The files that are measured, as text: what a reader takes home is looked at here, not guessed."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+import certs
+import deployments
+from certs import CertificateFiles
+from deployments import TLS_CHOICES, Rendered, ServeOptions, Site
+from device_api.settings import Settings
+
+CERTIFICATE = CertificateFiles(chain=Path("/c/chain.pem"), key=Path("/c/key.pem"))
+
+
+def rendered(
+    name: str,
+    *,
+    tls: str = "1.2+1.3",
+    auth: str = "digest",
+    group: str | None = certs.PINNED_GROUP,
+    folder: Path = Path("/run/here"),
+    host: str = "127.0.0.1",
+    certificate: CertificateFiles = CERTIFICATE,
+) -> Rendered:
+    deployment = deployments.find(name)
+    options = ServeOptions(state=Path("/s"), tls=tls, auth=auth, group=group, host=host)
+    site = Site(
+        folder=folder,
+        host=host,
+        port=8443,
+        certificate=None if tls == "off" else certificate,
+        tls_versions=options.tls_versions,
+        threads=deployment.threads.count,
+    )
+    return deployments.render(deployment, options, site)
+
+
+WERKZEUG = '''\
+"""flask-werkzeug: app.run with an ssl_context, as the usual guides do it. Start it with: python serve.py"""
+
+import logging
+
+from flask_impl import app
+
+# No line for each request: no deployment that is compared writes one.
+logging.getLogger("werkzeug").setLevel(logging.WARNING)
+
+if __name__ == "__main__":
+    app.run(host="127.0.0.1", port=8443, ssl_context=("/c/chain.pem", "/c/key.pem"))
+'''
+
+GTHREAD_1_3 = '''\
+"""flask-gunicorn-gthread. Start it with: gunicorn -c gunicorn.conf.py flask_impl:app"""
+
+import ssl
+
+bind = "127.0.0.1:8443"
+workers = 1
+worker_class = "gthread"
+threads = 16
+certfile = "/c/chain.pem"
+keyfile = "/c/key.pem"
+# Nobody stands in front: believe no X-Forwarded-*, not even from 127.0.0.1.
+forwarded_allow_ips = ""
+# Otherwise a control socket appears in the home folder.
+control_socket_disable = True
+
+_kept = None
+
+
+def ssl_context(conf, default_ssl_context_factory):
+    """One context for all connections. Without this each gets its own: dear, and no session is ever resumed.
+
+    A renewed certificate is then read on SIGHUP.
+    """
+    global _kept
+    if _kept is None:
+        _kept = default_ssl_context_factory()
+        _kept.minimum_version = _kept.maximum_version = ssl.TLSVersion.TLSv1_3
+    return _kept
+'''
+
+SYNC = '''\
+"""flask-gunicorn-sync. Start it with: gunicorn -c gunicorn.conf.py flask_impl:app"""
+
+bind = "127.0.0.1:8443"
+workers = 1
+worker_class = "sync"
+certfile = "/c/chain.pem"
+keyfile = "/c/key.pem"
+# Nobody stands in front: believe no X-Forwarded-*, not even from 127.0.0.1.
+forwarded_allow_ips = ""
+# Otherwise a control socket appears in the home folder.
+control_socket_disable = True
+'''
+
+HYPERCORN_1_2 = '''\
+"""quart-hypercorn-uvloop. Start it with: hypercorn --config file:hypercorn.conf.py quart_impl:app"""
+
+import ssl
+
+from hypercorn.config import Config
+
+bind = ["127.0.0.1:8443"]
+worker_class = "uvloop"
+# 0 is one worker in the process itself: at SIGTERM it finishes what runs; there is no second process to cut it.
+workers = 0
+certfile = "/c/chain.pem"
+keyfile = "/c/key.pem"
+
+_create_ssl_context = Config.create_ssl_context
+
+
+def _one_version(config):
+    """Hypercorn has no setting for this. With workers = 0 this file runs in the process that serves."""
+    context = _create_ssl_context(config)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+Config.create_ssl_context = _one_version
+'''
+
+UVICORN_1_3 = '''\
+"""quart-uvicorn. Start it with: python serve.py"""
+
+import ssl
+
+import uvicorn
+
+
+def one_version(config, default_ssl_context_factory):
+    """Uvicorn's context, narrowed to one version of TLS."""
+    context = default_ssl_context_factory()
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        "quart_impl:app",
+        host="127.0.0.1",
+        port=8443,
+        loop="asyncio",
+        http="httptools",
+        workers=1,
+        access_log=False,
+        proxy_headers=False,  # nobody stands in front: believe no X-Forwarded-*, not even from 127.0.0.1
+        timeout_graceful_shutdown=5,  # otherwise an idle TLS client can hold the stop up for 30 s
+        ssl_certfile="/c/chain.pem",
+        ssl_keyfile="/c/key.pem",
+        ssl_context_factory=one_version,
+    )
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "tls", "file", "text"),
+    [
+        ("flask-werkzeug", "1.2+1.3", "serve.py", WERKZEUG),
+        ("flask-gunicorn-gthread", "1.3", "gunicorn.conf.py", GTHREAD_1_3),
+        ("flask-gunicorn-sync", "1.2+1.3", "gunicorn.conf.py", SYNC),
+        ("quart-hypercorn-uvloop", "1.2", "hypercorn.conf.py", HYPERCORN_1_2),
+        ("quart-uvicorn", "1.3", "serve.py", UVICORN_1_3),
+    ],
+)
+def test_the_whole_file(name: str, tls: str, file: str, text: str) -> None:
+    assert rendered(name, tls=tls).files[file] == text
+
+
+@pytest.mark.parametrize("tls", TLS_CHOICES)
+@pytest.mark.parametrize("name", deployments.names())
+class TestEveryFile:
+    """What holds for all files of all deployments, whatever TLS they serve."""
+
+    def test_python_files_compile_and_name_no_certificate_without_tls(self, name: str, tls: str) -> None:
+        for file, text in rendered(name, tls=tls).files.items():
+            if file.endswith(".py"):
+                compile(text, file, "exec")
+                assert ("/c/key.pem" in text) == (tls != "off")
+                assert not text.endswith("\n\n")
+                assert "\n\n\n\n" not in text
+
+    def test_the_environment_is_a_devices_settings(self, name: str, tls: str) -> None:
+        settings = Settings.from_environ(rendered(name, tls=tls).environment)
+        assert settings.state == Path("/s")
+        assert settings.port == 8443
+        assert settings.tls == (tls != "off")
+        assert settings.certificate == (None if tls == "off" else CERTIFICATE.chain)
+        if tls != "off":
+            assert settings.tls_versions == TLS_CHOICES[tls]
+
+    def test_the_environment_file_holds_the_same(self, name: str, tls: str) -> None:
+        result = rendered(name, tls=tls)
+        lines = shlex.split(result.files["device.env"])
+        assert dict(line.split("=", 1) for line in lines) == result.environment
+
+
+def test_a_hostile_path_stays_a_path() -> None:
+    evil = CertificateFiles(chain=Path('/it\'s "here"\n'), key=Path("/k\\n"))
+    for name in deployments.names():
+        result = rendered(name, certificate=evil)
+        for file, text in result.files.items():
+            if file.endswith(".py"):
+                constants = compile(text, file, "exec").co_consts
+                flat = repr(constants)
+                assert repr(str(evil.chain)) in flat
+        assert result.environment["DEVICE_CERTIFICATE"] == str(evil.chain)
+        environment = dict(line.split("=", 1) for line in shlex.split(result.files["device.env"]))
+        assert environment["DEVICE_CERTIFICATE"] == str(evil.chain)
+
+
+def test_the_group_stands_in_openssls_configuration() -> None:
+    pinned = rendered("flask-werkzeug", group="P-256")
+    assert pinned.environment["OPENSSL_CONF"] == "/run/here/openssl.cnf"
+    assert pinned.files["openssl.cnf"] == certs.openssl_configuration("P-256")
+    assert "P-256" in pinned.files["openssl.cnf"]
+    assert "Groups" not in rendered("flask-werkzeug", group=None).files["openssl.cnf"]
+
+
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    assert 'bind = "[::1]:8443"' in rendered("flask-gunicorn-sync", host="::1").files["gunicorn.conf.py"]
+    assert 'bind = ["[::1]:8443"]' in rendered("quart-hypercorn-asyncio", host="::1").files["hypercorn.conf.py"]
+    assert 'host="::1"' in rendered("quart-uvicorn", host="::1").files["serve.py"]
+
+
+def test_only_the_pyopenssl_variant_asks_for_it() -> None:
+    assert rendered("flask-threaded").environment["DEVICE_TLS_BACKEND"] == "stdlib"
+    assert rendered("flask-threaded-pyopenssl").environment["DEVICE_TLS_BACKEND"] == "pyopenssl"

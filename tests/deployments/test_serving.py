@@ -1,0 +1,252 @@
+"""Every deployment, started for real: what it answers, what it negotiates, that nothing of it is left.
+
+TestClaims holds each module's abilities against the running server: a new version of a server that changes one of
+them fails there, in the test that is named after the claim.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from OpenSSL import SSL
+
+import deployments
+from certs import KeyKind, TlsVersion
+from deployments import Abilities, DeploymentError, RunningServer, ServeOptions
+from deployments._types import Handshake
+from tests.deployments.clients import (
+    SYSTEM_STATE,
+    address,
+    ask_health,
+    client,
+    client_context,
+    resumes,
+    shake_hands,
+)
+
+pytestmark = pytest.mark.end_to_end
+
+every_deployment = pytest.mark.parametrize("name", deployments.names())
+
+PING = "/restconf/operations/network-device:ping"
+PING_MS = 600
+
+
+@pytest.fixture(scope="module", params=deployments.names())
+def served(request: pytest.FixtureRequest, state: Path) -> Iterator[RunningServer]:
+    """A deployment as it is served unless asked otherwise, on one processor."""
+    cpu = max(os.sched_getaffinity(0))
+    with deployments.start(request.param, ServeOptions(state=state), cpus=frozenset({cpu})) as server:
+        yield server
+
+
+def abilities(server: RunningServer) -> Abilities:
+    return deployments.find(server.name).abilities
+
+
+def family(server: RunningServer) -> list[psutil.Process]:
+    root = psutil.Process(server.pid)
+    return [root, *root.children(recursive=True)]
+
+
+class TestServed:
+    """As it comes: both versions of TLS, Digest, P-256, the pinned group."""
+
+    def test_digest_lets_in_who_knows_the_password(self, served: RunningServer) -> None:
+        with client(served) as knows:
+            answer = knows.get(SYSTEM_STATE)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("application/yang-data+json")
+        assert "ietf-system:system-state" in answer.json()
+
+    def test_digest_keeps_out_who_does_not(self, served: RunningServer) -> None:
+        with client(served, authenticated=False) as stranger:
+            assert stranger.get(SYSTEM_STATE).status_code == 401
+            guess = stranger.get(SYSTEM_STATE, auth=httpx.DigestAuth("admin", "guess"))
+        assert guess.status_code == 401
+
+    @pytest.mark.parametrize("version", TlsVersion)
+    def test_both_versions_with_the_pinned_group(self, served: RunningServer, version: TlsVersion) -> None:
+        seen = shake_hands(served, only=version)
+        assert seen.version == f"TLSv{version}"
+        assert seen.group == "x25519"
+        assert seen.key_kind == "ecdsa-p256"
+
+    def test_the_newest_version_unless_asked_otherwise(self, served: RunningServer) -> None:
+        assert shake_hands(served).version == "TLSv1.3"
+
+    def test_processes_stay_on_their_processor(self, served: RunningServer) -> None:
+        given = {max(os.sched_getaffinity(0))}
+        assert all(set(process.cpu_affinity()) == given for process in family(served))
+
+    def test_it_says_what_an_observer_needs(self, served: RunningServer) -> None:
+        threads = deployments.find(served.name).threads.count
+        assert (served.threads, served.workers) == (threads, 1)
+        assert [(process.role, process.pid) for process in served.processes] == [("app", served.pid)]
+        assert served.ready_file.url == served.url
+        assert served.poll() is None
+
+
+class TestClaims:
+    """What `bench list` says of a deployment is so."""
+
+    def test_alpn(self, served: RunningServer) -> None:
+        claimed = abilities(served).alpn
+        assert shake_hands(served).alpn == (claimed[0] if claimed else "")
+
+    def test_keep_alive(self, served: RunningServer) -> None:
+        answer = ask_health(served, context=client_context(served, TlsVersion.TLS_1_3))
+        assert answer.keeps_alive == abilities(served).keep_alive
+
+    def test_resumption_by_ticket_in_tls_1_2(self, served: RunningServer) -> None:
+        assert resumes(served, TlsVersion.TLS_1_2) == abilities(served).resumption.tls_1_2_ticket
+
+    def test_resumption_by_session_id_in_tls_1_2(self, served: RunningServer) -> None:
+        claimed = abilities(served).resumption.tls_1_2_session_id
+        assert resumes(served, TlsVersion.TLS_1_2, tickets=False) == claimed
+
+    def test_resumption_by_ticket_in_tls_1_3(self, served: RunningServer) -> None:
+        assert resumes(served, TlsVersion.TLS_1_3) == abilities(served).resumption.tls_1_3_ticket
+
+    def test_handshake_in_accept_or_not(self, served: RunningServer) -> None:
+        in_accept = abilities(served).handshake is Handshake.IN_ACCEPT
+        context = client_context(served, TlsVersion.TLS_1_3)
+        with socket.create_connection(address(served)):
+            try:
+                answered = ask_health(served, context=context, timeout_s=0.7 if in_accept else 4.0).status == 200
+            except TimeoutError:
+                answered = False
+        assert answered != in_accept
+        assert ask_health(served, context=context).status == 200
+
+
+@every_deployment
+class TestOptions:
+    """Every deployment takes every option, and means it."""
+
+    def test_tls_1_2_alone_with_an_rsa_key(self, name: str, state: Path) -> None:
+        options = ServeOptions(state=state, tls="1.2", certificate_kind=KeyKind.RSA_2048)
+        with deployments.start(name, options) as server:
+            seen = shake_hands(server)
+            assert (seen.version, seen.key_kind, seen.group) == ("TLSv1.2", "rsa-2048", "x25519")
+            with pytest.raises(SSL.Error):
+                shake_hands(server, only=TlsVersion.TLS_1_3)
+            with client(server) as knows:
+                assert knows.get(SYSTEM_STATE).status_code == 200
+
+    def test_tls_1_3_alone_with_another_group(self, name: str, state: Path) -> None:
+        with deployments.start(name, ServeOptions(state=state, tls="1.3", group="P-384")) as server:
+            seen = shake_hands(server)
+            assert (seen.version, seen.group) == ("TLSv1.3", "secp384r1")
+            with pytest.raises(SSL.Error):
+                shake_hands(server, only=TlsVersion.TLS_1_2)
+            with client(server) as knows:
+                assert knows.get(SYSTEM_STATE).status_code == 200
+
+    def test_no_tls_no_digest_and_a_stop_as_claimed(self, name: str, state: Path) -> None:
+        """Stopped while a slow request runs: finished or cut as claimed, and nothing is left either way."""
+        claimed = deployments.find(name).abilities
+        outcome: list[int | None] = []
+        with deployments.start(name, ServeOptions(state=state, tls="off", auth="none")) as server:
+            assert server.url.startswith("http://")
+            assert server.ca_file is None
+            with client(server, authenticated=False) as anyone:
+                assert anyone.get(SYSTEM_STATE).status_code == 200
+            processes, folder = family(server), server.folder
+            request = threading.Thread(target=lambda: outcome.append(ping(server)))
+            request.start()
+            time.sleep(PING_MS / 2000)  # nothing outside can see that the device is in the middle of a ping
+            status = server.stop()
+            request.join()
+        assert status == claimed.stop_status
+        assert outcome == [200 if claimed.stop_finishes_requests else None]
+        assert not [process for process in processes if process.is_running()]
+        assert not folder.exists()
+
+
+def ping(server: RunningServer) -> int | None:
+    body = {"network-device:input": {"destination": "192.0.2.1", "count": 1, "interval-ms": PING_MS}}
+    headers = {"content-type": "application/yang-data+json"}
+    with client(server, authenticated=False) as anyone:
+        try:
+            return anyone.post(PING, json=body, headers=headers).status_code
+        except httpx.TransportError:
+            return None
+
+
+class TestGroupLeftToTheStack:
+    """Unasked, a newer OpenSSL chooses a post-quantum group: why the group is pinned."""
+
+    def test_pyopenssl(self, state: Path) -> None:
+        options = ServeOptions(state=state, group=None)
+        with deployments.start("flask-threaded-pyopenssl", options) as server:
+            assert shake_hands(server).group == "x25519mlkem768"
+
+
+class TestStart:
+    """What goes wrong is one line: what, where, what to do."""
+
+    def test_port_in_use(self, state: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            with pytest.raises(DeploymentError) as caught:
+                deployments.start("flask-werkzeug", ServeOptions(state=state, port=port))
+        assert str(caught.value) == (
+            f"port {port} on 127.0.0.1: Address already in use; end the program that uses it, or choose another "
+            "with --port (0: any)"
+        )
+
+    def test_a_server_that_dies_early_shows_its_last_words(
+        self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A module of this name is found before the real one, and fails.
+        (tmp_path / "sitecustomize.py").write_text("import sys; sys.exit('no mood today')")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        before_s = time.monotonic()
+        with pytest.raises(DeploymentError) as caught:
+            deployments.start("flask-werkzeug", ServeOptions(state=state))
+        assert str(caught.value) == (
+            "flask-werkzeug ended with status 1 before it answered; its last line: no mood today"
+        )
+        assert caught.value.log_tail == ("no mood today",)
+        assert time.monotonic() - before_s < 5
+
+    def test_a_server_that_never_answers(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "sitecustomize.py").write_text("import signal; signal.pause()")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        with pytest.raises(DeploymentError, match=r"^flask-werkzeug did not answer within 0\.3 s \(ConnectionRefused"):
+            deployments.start("flask-werkzeug", ServeOptions(state=state), startup_timeout_s=0.3)
+
+    def test_no_auth_off_loopback(self, state: Path) -> None:
+        with pytest.raises(DeploymentError, match=r"'none' would open 0\.0\.0\.0 to everybody"):
+            deployments.start("quart-uvicorn", ServeOptions(state=state, auth="none", host="0.0.0.0"))
+
+    def test_not_our_address(self, state: Path) -> None:
+        with pytest.raises(DeploymentError, match=r"^192\.0\.2\.1: not an address of this machine"):
+            deployments.start("quart-uvicorn", ServeOptions(state=state, host="192.0.2.1"))
+
+    def test_a_state_folder_that_cannot_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(
+            DeploymentError, match=r"^state folder .*; make it writable or choose another with --state$"
+        ):
+            deployments.start("quart-uvicorn", ServeOptions(state=tmp_path / "file"))
+
+    def test_settings_of_the_callers_shell_do_not_reach_it(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DEVICE_AUTH", "none")
+        monkeypatch.setenv("DEVICE_REALM", "elsewhere")
+        monkeypatch.setenv("WEB_CONCURRENCY", "2")
+        with (
+            deployments.start("flask-gunicorn-gthread", ServeOptions(state=state)) as server,
+            client(server, authenticated=False) as stranger,
+        ):
+            refused = stranger.get(SYSTEM_STATE)
+            assert refused.status_code == 401
+            assert 'realm="network-device"' in refused.headers["www-authenticate"]
+            assert len(family(server)) == 2  # the master and one worker
