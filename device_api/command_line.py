@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from certs import CertificateError
+from device_api.device import OPEN_ERRORS
 from device_api.ready import ReadyFileError
 from device_api.settings import PREFIX, Settings, SettingsError, TlsBackend, problem
-from device_api.state import StateError
-from digest_auth import UsersFileError
+from device_api.startup import StartupError
 
-USER_ERRORS: Final = (CertificateError, ReadyFileError, SettingsError, StateError, UsersFileError)
+USER_ERRORS: Final = (*OPEN_ERRORS, ReadyFileError, StartupError)
 """What a person can mend; each one's text is already the whole line: what, where, what to do."""
 
 _BAD_USE: Final = 2  # exit status
