@@ -75,9 +75,14 @@ class Histogram:
         return dict(self._counts)
 
     def drain(self) -> dict[int, int]:
-        """Return the counts by bin and start again from nothing. `out_of_range` is the caller's to reset."""
+        """Return the counts by bin and start again from nothing."""
         counts, self._counts = self._counts, defaultdict(int)
         return counts
+
+    def drain_out_of_range(self) -> int:
+        """Return how many values had no bin, and start again from none."""
+        count, self.out_of_range = self.out_of_range, 0
+        return count
 
     def add(self, other: Mapping[int, int]) -> None:
         """Add the counts of another histogram, bin by bin."""

@@ -119,7 +119,9 @@ class TestHistogram:
         histogram = histogram_of([5, 5])
         assert histogram.drain() == {5: 2}
         histogram.record(6)
-        assert histogram.drain() == {6: 1}
+        histogram.record(LONGEST_US + 1)
+        assert (histogram.drain(), histogram.drain_out_of_range()) == ({6: 1}, 1)
+        assert (histogram.drain(), histogram.drain_out_of_range()) == ({}, 0)
 
 
 class TestRecording:

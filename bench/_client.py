@@ -1,0 +1,190 @@
+"""A client of the device: keeps a connection, answers Digest challenges in advance, counts what it does.
+
+One logical request is what the user asked for: a 401 that brings a challenge and the request that answers it are both
+part of it, and so is a second try where the server had closed an idle connection. Its latency runs from the sending of
+its first byte to the arrival of its last; connecting and the TLS handshake are counted apart.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Final
+
+import gevent
+
+from bench._answers import WholeAnswer
+from bench._connection import Connection
+from bench._deadlines import Deadlines
+from bench._errors import ClientError, DroppedError, NotResumedError, StatusError
+from bench._tally import Row, Tally
+from bench._target import Target
+from digest_auth import DigestClient
+
+TIMEOUT_S: Final = 10.0  # a device that takes longer than this over anything has failed
+# After a broken or refused connection: a refusal takes no time, so a user would spin and starve the others.
+PAUSE_S: Final = 0.1
+
+
+class Request:
+    """A request whose every byte but the Authorization is prepared."""
+
+    __slots__ = ("_authorization", "_end", "_start", "idempotent", "row")
+
+    def __init__(self, client: Client, row: Row, path: str, content: bytes | None) -> None:
+        target = client.target.prefix + path
+        lines = [
+            f"{row.method} {target} HTTP/1.1",
+            f"Host: {client.target.host_header}",
+            "Accept: application/yang-data+json",
+            "User-Agent: https-digest-bench",
+        ]
+        if content is not None:
+            lines += ["Content-Type: application/yang-data+json", f"Content-Length: {len(content)}"]
+        self._start = "".join(f"{line}\r\n" for line in lines).encode("ascii")
+        self._end = b"\r\n" + (content or b"")
+        self._authorization = client.digest.prepare(row.method, target).authorization
+        self.row = row
+        self.idempotent = row.method in {"GET", "HEAD", "PUT", "DELETE"}  # RFC 9110 section 9.2.2
+
+    def wire(self) -> bytes:
+        """Return the bytes to send, with the next nonce count if a challenge was learnt."""
+        authorization = self._authorization()
+        if authorization is None:
+            return self._start + self._end
+        return b"%bAuthorization: %b\r\n%b" % (self._start, authorization, self._end)
+
+
+class Client:
+    """One virtual user's client. Not shared between greenlets."""
+
+    def __init__(self, target: Target, credentials: tuple[str, str], tally: Tally, deadlines: Deadlines) -> None:
+        self.target = target
+        self.digest = DigestClient(*credentials)
+        self._tally = tally
+        self._deadlines = deadlines
+        self._connection: Connection | None = None
+        self._session: ssl.SSLSession | None = None
+
+    def prepare(self, name: str, method: str, path: str, content: bytes | None = None) -> Request:
+        """Make a request that is sent many times. name: of its row in the statistics."""
+        return Request(self, self._tally.row(name, method), path, content)
+
+    def perform(self, request: Request) -> int:
+        """Do one logical request and count it, as a failure too; return the time when it was over (monotonic ns)."""
+        try:
+            connection, sent_ns = self._obtain(request)
+        except ClientError as error:
+            return self._failed(request.row, error)
+        now_ns = time.monotonic_ns()
+        row = request.row
+        row.latency.record((now_ns - sent_ns) // 1000)
+        row.content_bytes += connection.content_bytes
+        return now_ns
+
+    def perform_anew(self, request: Request) -> int:
+        """Do it on a connection of its own, with a full handshake."""
+        self.close()
+        over_ns = self.perform(request)
+        self.close()
+        return over_ns
+
+    def perform_resumed(self, request: Request) -> int:
+        """Do it on a connection of its own that resumes the session of the one before.
+
+        Where TLS says that it was not resumed the request counts as failed, whatever its answer.
+        """
+        self.close()
+        expected = self._session is not None
+        try:
+            connection, sent_ns = self._obtain(request)
+            if expected and connection.handshake is not None and not connection.handshake.resumed:
+                self._session = connection.session
+                raise NotResumedError
+        except ClientError as error:
+            return self._failed(request.row, error)
+        now_ns = time.monotonic_ns()
+        request.row.latency.record((now_ns - sent_ns) // 1000)
+        request.row.content_bytes += connection.content_bytes
+        self.keep_session()
+        self.close()
+        return now_ns
+
+    def perform_challenged(self, request: Request) -> int:
+        """Do it without a nonce at hand: a 401, then the answer."""
+        self.digest.forget()
+        return self.perform(request)
+
+    def fetch(self, request: Request) -> WholeAnswer:
+        """Do one logical request without counting it, and return the answer. Raises ClientError."""
+        connection, _ = self._obtain(request)
+        return connection.answer()
+
+    def warm_up(self, request: Request) -> WholeAnswer | None:
+        """Connect and learn the first challenge, so that what is counted afterwards is alike.
+
+        Only a failure is counted, and then None returned.
+        """
+        try:
+            return self.fetch(request)
+        except ClientError as error:
+            self._failed(request.row, error)
+            return None
+
+    def keep_session(self) -> None:
+        """Resume the open connection's session from now on. Call it after an answer: TLS 1.3's tickets come late."""
+        if self._connection is not None:
+            self._session = self._connection.session
+
+    def close(self) -> None:
+        """Close the connection, if one is open."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _obtain(self, request: Request) -> tuple[Connection, int]:
+        """Get a good answer; return on which connection, and when the first byte was sent. Raises ClientError."""
+        connection = self._connection
+        if connection is None or not connection.reusable:
+            connection = self._connect()
+        try:
+            status = connection.exchange(request.wire())
+            sent_ns = connection.started_ns
+        except DroppedError as error:
+            if not (error.before_answer and connection.exchanges and request.idempotent):
+                raise
+            # The server closed a connection that it had kept, as it may at any time (RFC 9112 section 9.3.1).
+            sent_ns = connection.started_ns
+            connection = self._connect()
+            status = connection.exchange(request.wire())
+        if status == 401:
+            connection, status = self._answer_challenge(connection, request)
+        if not 200 <= status < 300:
+            raise StatusError(status)
+        return connection, sent_ns
+
+    def _answer_challenge(self, connection: Connection, request: Request) -> tuple[Connection, int]:
+        if not self.digest.accept(connection.answer().header("www-authenticate")):
+            raise StatusError(401, "no Digest challenge that this client can answer")
+        self._tally.challenges += 1
+        if not connection.reusable:
+            connection = self._connect()
+        status = connection.exchange(request.wire())
+        if status == 401:
+            raise StatusError(401, "credentials refused")
+        return connection, status
+
+    def _connect(self) -> Connection:
+        self.close()
+        connection = Connection(self.target, self._deadlines, self._tally.traffic, session=self._session)
+        if connection.handshake is not None:
+            self._tally.shook_hands(connection.handshake)
+        self._connection = connection
+        return connection
+
+    def _failed(self, row: Row, error: ClientError) -> int:
+        row.failures[str(error)] += 1
+        self.close()
+        if not isinstance(error, (StatusError, NotResumedError)):
+            gevent.sleep(PAUSE_S)
+        return time.monotonic_ns()

@@ -1,0 +1,164 @@
+"""One Locust process from start to end: what its users share, what is checked before they start, what is told at last.
+
+init            options read; a headless run checks here that the server can be talked to, and ends if not
+test_start      the same check in the web UI and on workers, where the host is known only now
+test_stop, quitting   the last counts reach Locust's tables, before it decides on its exit status
+quit            the recording is closed
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+from weakref import WeakKeyDictionary
+
+import gevent
+from locust import events
+from locust.env import Environment
+from locust.exception import StopTest
+from locust.runners import MasterRunner, Runner, WorkerRunner
+
+import bench._options  # noqa: F401 adds the options, before Locust parses them
+from bench._client import TIMEOUT_S, Client
+from bench._deadlines import Deadlines
+from bench._errors import ClientError
+from bench._events import listen
+from bench._reporting import Reporter
+from bench._tally import Tally
+from bench._target import Target, TargetError, find_target, unusable
+from certs import CertificateError
+from device_api.state import StateError, StateLayout, read_credentials
+from harness.recording import Recorder
+
+SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
+_SetupError = (StateError, CertificateError, TargetError)  # what only a person can put right; each is one whole line
+
+
+class Session:
+    """What all users of one process share. Reads nothing until the first client is made."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._options = _options(environment)
+        self._credentials: tuple[str, str] | None = None
+        self._targets: dict[str, Target] = {}
+        self._deadlines = Deadlines(TIMEOUT_S)
+        self.tally = Tally()
+        self.reporter = Reporter(environment, self.tally, None)
+
+    def client(self, host: str) -> Client:
+        """Make a client for a user. Raises StateError, TargetError, CertificateError."""
+        layout = StateLayout(Path(self._options.device_state))
+        if self._credentials is None:
+            self._credentials = read_credentials(Path(self._options.credentials_file or layout.credentials_file))
+        if host not in self._targets:
+            self._targets[host] = find_target(host, Path(self._options.ca_file or layout.ca_file))
+        return Client(self._targets[host], self._credentials, self.tally, self._deadlines)
+
+    def check(self, *, connect: bool) -> None:
+        """Make sure that each server the users will talk to can be talked to, before a storm of failures says so.
+
+        What that takes is no load and is not counted. connect: False looks at files and names alone.
+        Raises StateError, TargetError, CertificateError.
+        """
+        for host in {self._environment.host or user_class.host for user_class in self._environment.user_classes}:
+            client = self.client(host or "")
+            if connect:
+                _talk_once(client)
+        self.tally.take()
+
+
+def _talk_once(client: Client) -> None:
+    try:
+        client.fetch(client.prepare("check", "GET", SYSTEM_STATE))
+    except ClientError as error:
+        raise unusable(client.target, error) from error
+    finally:
+        client.close()
+
+
+def _options(environment: Environment) -> argparse.Namespace:
+    options: argparse.Namespace | None = environment.parsed_options
+    assert options is not None  # noqa: S101 for the type checker: only code that embeds Locust has none
+    return options
+
+
+_sessions: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
+
+
+def session_of(environment: Environment) -> Session:
+    """Return what the users of an environment share."""
+    session = _sessions.get(environment)
+    if session is None:
+        session = _sessions[environment] = Session(environment)
+    return session
+
+
+def begin(environment: Environment, runner: Runner, **_: object) -> None:
+    """Check and begin to report. A worker checks at test_start: until then only its master knows the host."""
+    session = session_of(environment)
+    options = _options(environment)
+    if not isinstance(runner, WorkerRunner):
+        try:
+            session.check(connect=options.headless)
+        except _SetupError as error:
+            _give_up(str(error))
+    if isinstance(runner, MasterRunner):  # has no users; the tables come from its workers
+        return
+    session.reporter = Reporter(environment, session.tally, _recorder(options.record, runner))
+    gevent.spawn(session.reporter.run)
+
+
+def check_again(environment: Environment, **_: object) -> None:
+    """The web UI may have changed the host, and a worker knows it only now."""
+    try:
+        session_of(environment).check(connect=True)
+    except _SetupError as error:
+        environment.process_exit_code = 2
+        raise StopTest(str(error)) from error  # Locust logs the line and stops
+
+
+def forget_the_ramp(**_: object) -> None:
+    """With --reset-stats, what was counted before all users were there goes to the recording only."""
+    for environment, session in _sessions.items():
+        if environment.reset_stats:
+            session.reporter.report(to_locust=False)
+
+
+def report_the_rest(environment: Environment, **_: object) -> None:
+    """Before Locust sends or prints its tables and looks whether there were failures."""
+    session_of(environment).reporter.report()
+
+
+def end(exit_code: int, **_: object) -> None:
+    """Close the recording."""
+    for session in _sessions.values():
+        session.reporter.close(exit_code)
+
+
+def _recorder(file: str | None, runner: Runner) -> Recorder | None:
+    if file is None:
+        return None
+    path = Path(file)
+    if isinstance(runner, WorkerRunner):
+        path = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        return Recorder(path)
+    except OSError as error:
+        _give_up(f"{path}: cannot write the recording ({error.strerror}); give another file with --record")
+
+
+def _give_up(line: str) -> NoReturn:
+    print(f"locust: error: {line}", file=sys.stderr)  # noqa: T201 Locust's own errors are printed like this
+    sys.exit(2)
+
+
+listen(events.init, begin)
+listen(events.test_start, check_again)
+listen(events.spawning_complete, forget_the_ramp)
+listen(events.test_stop, report_the_rest)
+listen(events.quitting, report_the_rest)
+listen(events.quit, end)
