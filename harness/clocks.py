@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from harness.pinning import Pinning
 
 # A process's CPU clock by its id, as in the kernel's include/linux/posix-timers_types.h: (~pid << 3) | CPUCLOCK_SCHED.
 _CPUCLOCK_SCHED = 2
@@ -88,7 +90,8 @@ class Sample:
     monotonic_ns: int
     server_cpu_us: float  # the server's whole tree, processes that ended in between included
     server_rss_bytes: int
-    processors_busy_us: float  # everybody's time on the server's processors
+    server_processors_busy_us: float  # everybody's time there
+    generator_processors_busy_us: float
     server_alive: bool
 
 
@@ -100,7 +103,7 @@ class Clocks(Protocol):
 
 
 class TreeClocks:
-    """The clocks of a server's process tree and of the processors that it is pinned to.
+    """The clocks of a server's process tree, and of the processors that both sides are pinned to.
 
     roots: one process, or several (a proxy beside its server). A process that has ended keeps counting with
     the last time seen, so that a worker which restarts takes nothing away.
@@ -109,12 +112,12 @@ class TreeClocks:
     def __init__(
         self,
         roots: Iterable[int],
-        processors: frozenset[int],
+        pinning: Pinning,
         *,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._roots = tuple(roots)
-        self._processors = processors
+        self._pinning = pinning
         self._monotonic_ns = monotonic_ns
         self._seen_us: dict[int, float] = {}
 
@@ -129,16 +132,18 @@ class TreeClocks:
                 self._seen_us[pid] = max(cpu_us, self._seen_us.get(pid, 0.0))
                 alive = True
         after = self._monotonic_ns()
+        stat = Path("/proc/stat").read_text(encoding="ascii")
         return Sample(
             monotonic_ns=(before + after) // 2,
             server_cpu_us=sum(self._seen_us.values()),
             server_rss_bytes=rss_bytes(pids),
-            processors_busy_us=busy_us(self._processors, Path("/proc/stat").read_text(encoding="ascii")),
+            server_processors_busy_us=busy_us(self._pinning.server, stat),
+            generator_processors_busy_us=busy_us(self._pinning.generator, stat),
             server_alive=alive,
         )
 
 
-def interpolate(at_ns: int, samples: list[Sample], figure: Callable[[Sample], float]) -> float:
+def interpolate(at_ns: int, samples: Sequence[Sample], figure: Callable[[Sample], float]) -> float:
     """Return a figure's value between two samples, as if it had grown evenly.
 
     Raises ValueError outside the time that the samples span: nothing is extrapolated.

@@ -39,3 +39,14 @@ def choose_pinning(allowed: frozenset[int] | None = None, *, server_processors: 
     # The lowest number serves the machine's interrupts more often than others: leave it out if there is a choice.
     rest = numbers[:-1] or numbers
     return Pinning(frozenset(rest[-server_processors:]), frozenset({generator}))
+
+
+def stay_off(pinning: Pinning, allowed: frozenset[int] | None = None) -> frozenset[int]:
+    """Keep this process away from the server's processors, and from the generator's if there is a third one.
+
+    allowed: what may be used; None asks the kernel. Returns what was allowed before, to go back to.
+    """
+    before = frozenset(os.sched_getaffinity(0)) if allowed is None else allowed
+    rest = before - pinning.server - pinning.generator
+    os.sched_setaffinity(0, rest or pinning.generator)
+    return before

@@ -171,23 +171,36 @@ def _is_toml(file_name: str) -> bool:
     return file_name.endswith(".toml")
 
 
-def load_plan(name_or_file: str, *, deployments: Collection[str]) -> Plan:
-    """Return a built-in plan by name, or read a file whose name ends in .toml.
+@dataclass(frozen=True, slots=True)
+class PlanText:
+    """A plan as somebody wrote it. source names it in errors."""
 
-    deployments: the names that exist. Raises UserError for anything that cannot be run as written.
-    """
+    text: str
+    source: str
+
+    def parse(self, *, deployments: Collection[str]) -> Plan:
+        """Check it. deployments: the names that exist. Raises UserError for anything that cannot be run as written."""
+        return parse_toml(self.text, source=self.source, deployments=deployments)
+
+
+def find_plan(name_or_file: str) -> PlanText:
+    """Find a built-in plan by name, or a file whose name ends in .toml. Raises UserError."""
     if _is_toml(name_or_file):
-        return read_plan(Path(name_or_file), deployments=deployments)
+        return PlanText(_read(Path(name_or_file)), name_or_file)
     if name_or_file not in built_in_plans():
         raise unknown_name("plan", name_or_file, built_in_plans(), hint="A file of your own must end in .toml.")
     text = (resources.files("harness") / "plans" / f"{name_or_file}.toml").read_text(encoding="utf-8")
-    return parse_toml(text, source=f"plan {name_or_file}", deployments=deployments)
+    return PlanText(text, f"plan {name_or_file}")
 
 
-def read_plan(path: Path, *, deployments: Collection[str]) -> Plan:
-    """Read a plan file. Raises UserError."""
+def load_plan(name_or_file: str, *, deployments: Collection[str]) -> Plan:
+    """Find a plan and check it. Raises UserError."""
+    return find_plan(name_or_file).parse(deployments=deployments)
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"the plan {path} cannot be read ({error.strerror})",
@@ -195,7 +208,6 @@ def read_plan(path: Path, *, deployments: Collection[str]) -> Plan:
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text", hint="a plan is a TOML file") from error
-    return parse_toml(text, source=str(path), deployments=deployments)
 
 
 def parse_toml(text: str, *, source: str, deployments: Collection[str]) -> Plan:

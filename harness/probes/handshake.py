@@ -2,8 +2,8 @@
 
 pyOpenSSL has no `session_reused`. The proof that a session was resumed: such a handshake sends no certificate, so the
 verify callback is not called. Two things make a resumption fail silently, and are avoided: a TLS 1.3 session taken
-before the first response was read is no session yet; and a connection dropped without `shutdown()` makes OpenSSL discard
-its session.
+before the first response was read is no session yet; and a connection dropped without `shutdown()` makes OpenSSL
+discard its session.
 """
 
 from __future__ import annotations

@@ -1,0 +1,182 @@
+"""`bench run`: measures a plan and writes the report."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+from rich.console import Console
+
+import deployments
+from certs import KeyKind
+from device_api.state import open_state
+from harness.commands.report import write_and_show
+from harness.environment import check_same, describe_environment
+from harness.errors import UserError
+from harness.lab import RealLab
+from harness.pinning import Pinning, choose_pinning, stay_off
+from harness.plan import Plan, find_plan, parse
+from harness.progress import Display, choose_display
+from harness.run import Runner, Session
+from harness.trial_log import TrialLog
+from harness.trials import RunHeader, read_run
+
+_GUESSED_OVERHEAD_S: Final = 1.5  # of a trial: starting the generator, warm-up, its share of a server start
+_FILES_BESIDE_CLIENTS: Final = 100  # open files of a generator or a server that are no connections
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM: the same as Ctrl-C, but for the exit status."""
+
+
+@click.command()
+@click.argument("plan_name", metavar="[PLAN]", required=False)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Where the run's own folder is made.",
+)
+@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the run in DIR.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=Path(".device"),
+    show_default=True,
+    envvar="DEVICE_STATE",
+    help="Folder with CA, certificates, users and database; made if it is missing.",
+)
+@click.pass_context
+def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Path | None, state: Path) -> None:
+    """Measure a plan and write its report.
+
+    PLAN is quick (the default, about 8 minutes), full (about 2 hours), smoke, or a .toml file of your own. Every
+    finished trial is kept at once: a run that was stopped goes on with --resume.
+    """
+    if resume is not None and plan_name is not None:
+        raise click.UsageError("a run that goes on has its plan already; leave PLAN out")
+    pinning = choose_pinning()
+    lab = RealLab(state, pinning)
+    if resume is None:
+        plan, folder, log = _begin(plan_name or "quick", out, state, lab, pinning)
+    else:
+        plan, folder, log = _go_on(resume, state, lab, pinning)
+    with log:
+        status = _measure(plan, folder, log, lab, pinning, state)
+    if status == 0:
+        write_and_show(folder)
+    context.exit(status)
+
+
+def _begin(plan_name: str, out: Path, state: Path, lab: RealLab, pinning: Pinning) -> tuple[Plan, Path, TrialLog]:
+    """Check everything that can be checked beforehand, then make the run's folder."""
+    text = find_plan(plan_name)
+    plan = text.parse(deployments=deployments.names())
+    _check(plan, state, lab)
+    started = datetime.now(UTC).astimezone()
+    folder = out / f"{started:%Y-%m-%dT%H%M%S}-{plan.name}"
+    header = RunHeader(
+        plan=plan.to_json(),
+        plan_hash=plan.hash,
+        seed=plan.seed,
+        started=started.isoformat(timespec="seconds"),
+        environment=describe_environment(pinning),
+    )
+    log = TrialLog.create(folder, header)
+    (folder / "plan.toml").write_text(text.text, encoding="utf-8")
+    return plan, folder, log
+
+
+def _go_on(folder: Path, state: Path, lab: RealLab, pinning: Pinning) -> tuple[Plan, Path, TrialLog]:
+    header = read_run(folder).header
+    plan = parse(header.plan, source=f"the run in {folder}", deployments=deployments.names())
+    check_same(header.environment, describe_environment(pinning))
+    _check(plan, state, lab)
+    return plan, folder, TrialLog.resume(folder)
+
+
+def _check(plan: Plan, state: Path, lab: RealLab) -> None:
+    """Refuse what would fail later. Raises UserError, DeploymentError, StateError, CertificateError."""
+    for server in plan.servers:
+        lab.check(server)
+    device = open_state(state)
+    for kind in {server.certificate_kind for server in plan.servers if server.uses_tls}:
+        device.certificate(KeyKind(kind))
+    _allow_open_files(max(cell.clients for cell in plan.cells) + _FILES_BESIDE_CLIENTS)
+
+
+def _allow_open_files(needed: int) -> None:
+    """Raise this process's limit, which its children inherit. Raises UserError when that is not allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise UserError(
+                f"the plan needs {needed} open files in a process, and {hard} are allowed",
+                hint="raise the hard limit (ulimit -Hn, or nofile in limits.conf), or plan for fewer clients",
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pinning, state: Path) -> int:
+    """Measure what is missing; return the exit status."""
+    display = choose_display(Console(stderr=True), plan.window_s + _GUESSED_OVERHEAD_S)
+    lab.on_tick(display.tick)
+    done = len(log.run.trials)
+    display.start(done=done, total=plan.trials, folder=str(folder))
+    before = stay_off(pinning)
+    try:
+        with _sigterm_as_interrupt():
+            session = Runner(plan, log, lab, display, pinning).run()
+    except KeyboardInterrupt as error:
+        _say_how_to_go_on(display, log, plan, folder, state)
+        return 128 + (signal.SIGTERM if isinstance(error, _TerminatedError) else signal.SIGINT)
+    except BaseException:
+        display.close()
+        raise
+    finally:
+        os.sched_setaffinity(0, before)
+    display.close()
+    _sum_up(session, log, plan)
+    return 0
+
+
+def _say_how_to_go_on(display: Display, log: TrialLog, plan: Plan, folder: Path, state: Path) -> None:
+    display.close()
+    kept = len(log.run.trials)
+    again = ["bench", "run", "--resume", str(folder), "--state", str(state)]
+    click.echo(f"stopped; {kept} of {plan.trials} trials are kept. Go on with: {shlex.join(again)}", err=True)
+
+
+def _sum_up(session: Session, log: TrialLog, plan: Plan) -> None:
+    if session.trials:
+        click.echo(
+            f"measured {session.measured_s:.0f} s of {session.wall_s:.0f} s ({session.measured_share:.0%})",
+            err=True,
+        )
+    aside = len(log.run.doubtful_trials)
+    if aside:
+        click.echo(f"{aside} of {plan.trials} trials are set aside; the report says why", err=True)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM stop servers and keep what finished, just as Ctrl-C does."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,173 @@
+"""The load generator: Locust, started as a user would start it, on a processor of its own.
+
+It is a process of its own, and ends with this one, however this one ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.errors import UserError
+from harness.plan import SCENARIOS
+from harness.window import window_is_full
+
+START_LIMIT_S = 20.0  # until the first slice: importing Locust takes a third of a second on an idle processor
+STOP_LIMIT_S = 10.0
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+# Locust reads any option from a variable of this prefix.
+_NOT_INHERITED = "LOCUST_"
+
+
+class GeneratorFailedError(Exception):
+    """The generator did not do what it was started for; the message is one line."""
+
+
+def locustfile(scenario: str) -> Path:
+    """Return the file of a scenario in bench/. Raises UserError if the package is not installed."""
+    if scenario not in SCENARIOS:
+        raise ValueError(f"{scenario!r} is no scenario")
+    spec = importlib.util.find_spec("bench")  # finds the package without importing it
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if not folders:
+        raise UserError("the locustfiles in bench/ are not installed", hint="install with `pip install -e .`")
+    return Path(folders[0]) / f"{scenario.replace('-', '_')}.py"
+
+
+def command(*, scenario: str, url: str, state: Path, clients: int, limit_s: int, record: Path) -> list[str]:
+    """Return the command that makes a load and records it."""
+    return [
+        sys.executable,
+        *("-m", "locust"),
+        *("-f", str(locustfile(scenario))),
+        *("--headless", "--only-summary"),
+        *("--loglevel", "WARNING"),
+        *("--users", str(clients)),
+        *("--spawn-rate", str(clients)),
+        *("--run-time", f"{limit_s}s"),
+        *("--stop-timeout", "0"),
+        *("--host", url),
+        *("--device-state", str(state.absolute())),
+        *("--record", str(record)),
+    ]
+
+
+class Generator:
+    """A running generator; leaving it as a context manager ends it."""
+
+    def __init__(self, argv: list[str], *, record: Path, cpus: frozenset[int], log: Path) -> None:
+        self._record = RecordingTail(record)
+        self._log = log
+        self._started_s = time.monotonic()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                argv,
+                cwd=log.parent,  # Locust reads locust.conf and pyproject.toml of its current folder
+                env=_environment(os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is for the harness, which stops it in good order
+                preexec_fn=_before_exec(cpus, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
+            )
+
+    def has_enough(self, *, clients: int, window_s: float) -> bool:
+        """Say whether a whole window has been recorded. Raises GeneratorFailedError if it never will be."""
+        times_ns, users = self._record.read()
+        if window_is_full(times_ns, users, clients=clients, window_s=window_s):
+            return True
+        status = self._process.poll()
+        if status is not None:
+            raise GeneratorFailedError(self._ended_early(status))
+        if not times_ns and time.monotonic() - self._started_s > START_LIMIT_S:
+            raise GeneratorFailedError(f"it recorded nothing in {START_LIMIT_S:g} s{self._last_words()}")
+        return False
+
+    def stop(self) -> None:
+        """Let it close its recording and end. Raises GeneratorFailedError if it does not."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            raise GeneratorFailedError(f"it did not end within {STOP_LIMIT_S:g} s of SIGTERM") from error
+
+    def _ended_early(self, status: int) -> str:
+        how = signal.Signals(-status).name if status < 0 else f"status {status}"
+        return f"it ended too early, with {how}{self._last_words()}"
+
+    def _last_words(self) -> str:
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if line.strip()]
+        return f": {lines[-1].strip()}" if lines else ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+class RecordingTail:
+    """Reads what matters of a recording while it is being written: when each slice ended, with how many clients."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._times_ns: list[int] = []
+        self._users: list[int] = []
+
+    def read(self) -> tuple[list[int], list[int]]:
+        """Return the times and client counts of all slices so far."""
+        try:
+            size = self._path.stat().st_size
+        except FileNotFoundError:
+            return [], []
+        if size > self._offset:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            self._offset += len(whole)
+            for line in whole.splitlines():
+                self._take(json.loads(line))
+        return self._times_ns, self._users
+
+    def _take(self, line: Mapping[str, object]) -> None:
+        time_ns, users = line.get("monotonic_ns"), line.get("users")
+        if isinstance(time_ns, int) and isinstance(users, int):  # else it is the first or the last line
+            self._times_ns.append(time_ns)
+            self._users.append(users)
+
+
+def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
+
+
+def _before_exec(cpus: frozenset[int], parent: int) -> Callable[[], None]:
+    """Return what the child does before it becomes Locust: take its processor, and agree to die with its parent."""
+    libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, cpus)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died in between
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare

@@ -1,0 +1,167 @@
+"""A run: the trials of a plan, one after another, each written down before the next begins.
+
+Knows neither Locust nor a server: `harness.lab` has them. Whatever ends a run early (Ctrl-C, SIGTERM, a kill, a full
+disk), the trials that finished are on disk, and `resume` measures exactly those that are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from harness.lab import Lab, Served, ServerFailedError
+from harness.pinning import Pinning
+from harness.plan import Plan
+from harness.progress import Display
+from harness.recording import Negotiated
+from harness.schedule import Start, Turn, remaining, schedule
+from harness.trial_log import TrialLog
+from harness.trials import Load, NegotiatedTls, Options, Trial
+from harness.window import Observation, VoidTrialError, figures
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What one sitting of a run did."""
+
+    trials: int
+    measured_s: float  # the windows together
+    wall_s: float
+
+    @property
+    def measured_share(self) -> float:
+        """How much of the time was spent measuring, 0 to 1."""
+        return self.measured_s / self.wall_s if self.wall_s else 0.0
+
+
+class Runner:
+    """Measures what is missing of a run.
+
+    now: for the time of day noted with each trial. clock_s: for how long the sitting took.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        log: TrialLog,
+        lab: Lab,
+        display: Display,
+        pinning: Pinning,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._log = log
+        self._lab = lab
+        self._display = display
+        self._pinning = pinning
+        self._now = now
+        self._clock_s = clock_s
+        self._trials = 0
+        self._measured_s = 0.0
+
+    def run(self) -> Session:
+        """Measure all missing trials. Raises UserError when they cannot be written; KeyboardInterrupt passes."""
+        started_s = self._clock_s()
+        starts = remaining(schedule(self._plan), [trial.id for trial in self._log.run.trials])
+        for start in starts:
+            self._measure_all(start)
+        return Session(self._trials, self._measured_s, self._clock_s() - started_s)
+
+    def _measure_all(self, start: Start) -> None:
+        """Measure all turns of a start, on one server; on another one if that dies."""
+        turns = deque(start.turns)
+        while turns:
+            try:
+                with self._lab.serve(start.server) as served:
+                    while turns:
+                        turn = turns.popleft()
+                        self._display.turn(turn)
+                        self._note(self._measure(turn, served))
+                        if served.status() is not None:
+                            break
+            except ServerFailedError as error:
+                # The next block tries again; this block has no such figure.
+                for turn in turns:
+                    self._note(self._void(turn, f"the server did not start: {error}", None, None))
+                return
+
+    def _measure(self, turn: Turn, served: Served) -> Trial:
+        started = self._now()
+        threads, tls = served.threads, served.tls
+        observation = served.measure(turn.cell, self._plan.window_s)
+        return self._trial(turn, observation, threads, tls, started)
+
+    def _trial(
+        self, turn: Turn, observation: Observation, threads: int | None, tls: NegotiatedTls | None, started: datetime
+    ) -> Trial:
+        try:
+            seen = figures(observation, cell=turn.cell, window_s=self._plan.window_s, pinning=self._pinning)
+        except VoidTrialError as error:
+            return self._void(turn, str(error), threads, tls)
+        return Trial(
+            id=turn.id,
+            order=turn.order,
+            deployment=turn.cell.server.deployment,
+            scenario=turn.cell.scenario,
+            load=Load(clients=turn.cell.clients),
+            options=_options(turn, threads),
+            started=started.isoformat(timespec="seconds"),
+            window_s=seen.window_s,
+            requests=seen.requests,
+            errors=seen.errors,
+            latency_us=seen.latency_us,
+            handshake_us=seen.handshake_us,
+            handshakes=seen.handshakes,
+            challenges=seen.challenges,
+            server_cpu_us=seen.server_cpu_us,
+            generator_cpu_us=seen.generator_cpu_us,
+            neighbour_cpu_us=seen.neighbour_cpu_us,
+            rss_bytes=seen.rss_bytes,
+            tls=_as_loaded(tls, seen.tls),
+            bytes=seen.bytes,
+            doubts=seen.doubts,
+        )
+
+    def _void(self, turn: Turn, doubt: str, threads: int | None, tls: NegotiatedTls | None) -> Trial:
+        return Trial(
+            id=turn.id,
+            order=turn.order,
+            deployment=turn.cell.server.deployment,
+            scenario=turn.cell.scenario,
+            load=Load(clients=turn.cell.clients),
+            options=_options(turn, threads),
+            started=self._now().isoformat(timespec="seconds"),
+            window_s=self._plan.window_s,
+            requests=0,
+            tls=tls,
+            doubts=(doubt,),
+        )
+
+    def _note(self, trial: Trial) -> None:
+        self._log.append(trial)
+        self._trials += 1
+        self._measured_s += trial.window_s if trial.requests else 0.0
+        self._display.finished(trial)
+
+
+def _options(turn: Turn, threads: int | None) -> Options:
+    server = turn.cell.server
+    return Options(
+        tls=server.tls,
+        auth=server.auth,
+        certificate_kind=server.certificate_kind,
+        threads=threads if threads is not None else server.threads or None,
+        workers=server.workers,
+    )
+
+
+def _as_loaded(probed: NegotiatedTls | None, seen: Negotiated | None) -> NegotiatedTls | None:
+    """Take version and cipher from the load itself, group and key from the probe at the server's start."""
+    if probed is None or seen is None:
+        return probed
+    return replace(probed, version=seen.version, cipher=seen.cipher)
