@@ -109,7 +109,10 @@ class RawTarget(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """Which sessions a client can resume on one worker: by ticket or session id (TLS 1.2), by ticket (1.3)."""
+    """Which sessions can be resumed on one worker, after their connection was closed in good order.
+
+    By id not with servers that hang up without a close_notify: OpenSSL then forgets the session.
+    """
 
     tls_1_2_ticket: bool
     tls_1_2_session_id: bool

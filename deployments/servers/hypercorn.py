@@ -50,6 +50,7 @@ def _deployment(loop: str, *, needs: tuple[str, ...]) -> Deployment:
     return Deployment(
         name=name,
         summary=f"Hypercorn's command, {loop}",
+        warning="at SIGTERM it waits up to 30 s for TLS clients that are connected and idle",
         needs=needs,
         threads=Threads(None, "one event loop", "an ASGI server answers from one event loop"),
         abilities=Abilities(

@@ -35,7 +35,7 @@ def _deployment(stack: TlsStack, *, variant: str | None, session_ids: bool, need
         name=DeploymentName("flask", "threaded", variant),
         summary=f"this project's own threaded server, TLS by {stack}",
         needs=needs,
-        threads=Threads(16, "16 threads for requests"),
+        threads=Threads(16, "16 threads"),
         abilities=Abilities(
             tls_stack=stack,
             tls_restriction="DEVICE_TLS_VERSIONS",

@@ -46,7 +46,7 @@ DEPLOYMENTS: Final = (
         summary="app.run(ssl_context=…), as the usual guides do it",
         warning="a development server: one client that connects and says nothing stops all others",
         needs=("flask",),
-        threads=Threads(None, "a thread for each connection", "it starts a thread for each connection"),
+        threads=Threads(None, "a thread per connection", "it starts a thread for each connection"),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction="an SSLContext instead of the pair of files",

@@ -4,11 +4,13 @@ import contextlib
 import socket
 import ssl
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 from OpenSSL import SSL
 
 import certs
@@ -107,16 +109,38 @@ def ask_health(
             part = connection.recv(65536)
             assert part, "closed within the body"
             body += part
-        return Answer(
+        answer = Answer(
             status=int(head.split()[1]),
             keeps_alive=head.startswith(b"HTTP/1.1") and b"connection: close" not in lines,
             resumed=bool(connection.session_reused),
             session=connection.session,
         )
+        port = connection.getsockname()[1]
+        with contextlib.suppress(OSError):  # a server need not answer a close_notify, only receive it
+            connection.unwrap()
+    wait_until_done_with(server, port)
+    return answer
+
+
+def wait_until_done_with(server: RunningServer, port: int) -> None:
+    """Wait until no process of the server holds the connection that came from a port."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    root = psutil.Process(server.pid)
+    while any(
+        getattr(connection.raddr, "port", None) == port  # a listener has no peer
+        for process in (root, *root.children(recursive=True))
+        for connection in process.net_connections(kind="tcp")
+    ):
+        assert time.monotonic() < deadline_s, "the server keeps a connection that its client has closed"
+        time.sleep(0.01)
 
 
 def resumes(server: RunningServer, version: TlsVersion, *, tickets: bool = True) -> bool:
-    """Whether a second connection takes the first one's session up."""
+    """Whether a new connection takes up the session of one that was closed in good order, and is forgotten.
+
+    While the server still holds the old connection, OpenSSL resumes its session by id in any server; whether it
+    keeps the session after that depends on how the server closes: that is what is asked here.
+    """
     context = client_context(server, version)
     if not tickets:
         context.options |= ssl.OP_NO_TICKET

@@ -206,7 +206,7 @@ class TestStart:
         self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A module of this name is found before the real one, and fails.
-        (tmp_path / "sitecustomize.py").write_text("import sys; sys.exit('no mood today')")
+        (tmp_path / "sitecustomize.py").write_text("import os; os.write(2, b'no mood today\\n'); os._exit(1)")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         before_s = time.monotonic()
         with pytest.raises(DeploymentError) as caught:

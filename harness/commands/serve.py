@@ -1,0 +1,155 @@
+"""`bench serve`: one deployment in the foreground, to try a client on or to look at."""
+
+import contextlib
+import shlex
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+
+import deployments
+from certs import PINNED_GROUP, KeyKind
+from device_api.state import read_credentials
+
+_GRACE_S: Final = 10.0
+_SYSTEM_STATE: Final = "/restconf/data/ietf-system:system-state"
+_OWN_CHOICE: Final = "default"
+
+
+class _StopRequestedError(BaseException):
+    """SIGTERM or SIGINT. No ordinary handler of errors may swallow it."""
+
+
+@click.command()
+@click.argument("deployment")
+@click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="0: any free one.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=Path(".device"),
+    show_default=True,
+    envvar="DEVICE_STATE",
+    help="Folder with CA, certificates, users and database; made if it is missing.",
+)
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes that serve.")
+@click.option("--threads", type=int, help="Threads for requests, where the server has such a number.")
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Written once it answers, removed at the end.")
+@click.option("--tls", type=click.Choice(tuple(deployments.TLS_CHOICES)), default="1.2+1.3", show_default=True)
+@click.option("--auth", type=click.Choice(deployments.AUTH_CHOICES), default="digest", show_default=True)
+@click.option(
+    "--certificate-kind",
+    type=click.Choice([kind.value for kind in KeyKind]),
+    default=KeyKind.ECDSA_P256.value,
+    show_default=True,
+)
+@click.option(
+    "--group",
+    default=PINNED_GROUP,
+    show_default=True,
+    metavar="NAME|default",
+    help="Key-exchange group; 'default' leaves it to the TLS stack.",
+)
+@click.pass_context
+def serve(
+    context: click.Context,
+    *,
+    deployment: str,
+    port: int,
+    state: Path,
+    workers: int,
+    threads: int | None,
+    ready_file: Path | None,
+    tls: str,
+    auth: str,
+    certificate_kind: str,
+    group: str,
+) -> None:
+    """Serve the device API in one way until Ctrl-C. `bench list` shows all DEPLOYMENTs."""
+    options = deployments.ServeOptions(
+        state=state,
+        port=port,
+        workers=workers,
+        threads=threads,
+        tls=tls,
+        auth=auth,
+        certificate_kind=KeyKind(certificate_kind),
+        group=None if group == _OWN_CHOICE else group,
+    )
+    with _stop_signals():
+        try:
+            context.exit(_serve(deployment, options, ready_file))
+        except _StopRequestedError:
+            context.exit(0)  # it came before the server was up
+
+
+def _serve(name: str, options: deployments.ServeOptions, ready_file: Path | None) -> int:
+    """Serve until a signal or the server's own end; return the exit status of the command."""
+    try:
+        running = deployments.start(name, options)
+    except deployments.DeploymentError as error:
+        for line in error.log_tail:
+            click.echo(f"  {line}", err=True)
+        raise
+    with running, _ready(running, ready_file):
+        _introduce(running, options)
+        try:
+            status = running.wait()
+        except _StopRequestedError:
+            click.echo(f"stopping {running.name}")
+            running.stop(_GRACE_S)
+            return 0
+        for line in running.log_tail():
+            click.echo(f"  {line}", err=True)
+        click.echo(f"{running.name} ended by itself with status {status}", err=True)
+        return 1
+
+
+def _introduce(running: deployments.RunningServer, options: deployments.ServeOptions) -> None:
+    deployment = deployments.find(running.name)
+    threads = deployment.threads.meaning if running.threads is None else f"{running.threads} threads"
+    click.echo(f"{running.name}: {deployment.summary}; {threads}")
+    if deployment.warning is not None:
+        click.echo(f"mind: {deployment.warning}")
+    click.echo(f"listening on {running.url}")
+    curl = ["curl"]
+    if running.ca_file is not None:
+        click.echo(f"CA certificate: {running.ca_file}")
+        curl += ["--cacert", shlex.quote(str(running.ca_file))]
+    if options.auth == "digest":
+        user, _ = read_credentials(running.credentials_file)
+        click.echo(f"user {user}, password in {running.credentials_file}")
+        curl += ["--digest", "--user", f'"$(cat {shlex.quote(str(running.credentials_file))})"']
+    click.echo(f"log: {running.log}")
+    click.echo(f"try: {' '.join(curl)} {running.url}{_SYSTEM_STATE}")
+    click.echo("Ctrl-C stops it")
+
+
+@contextlib.contextmanager
+def _ready(running: deployments.RunningServer, path: Path | None) -> Iterator[None]:
+    """Keep the ready file while the server serves."""
+    if path is None:
+        yield
+        return
+    running.ready_file.write(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into _StopRequestedError wherever the command happens to be."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise _StopRequestedError
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,165 @@
+"""`bench serve` and `bench list` as their user meets them."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+import deployments
+from device_api.ready import ReadyFile
+from harness.commands.list import list_deployments
+from tests.requirements import require_program
+
+BENCH = str(Path(sys.executable).with_name("bench"))
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+class TestList:
+    """Every deployment, with what it can do: a table for people, JSON for programs."""
+
+    def test_json(self) -> None:
+        result = CliRunner().invoke(list_deployments, ["--json"])
+        rows = json.loads(result.output)
+        assert [row["name"] for row in rows] == list(deployments.names())
+        werkzeug = rows[0]
+        assert werkzeug["abilities"]["handshake"] == "in the accept loop"
+        assert werkzeug["abilities"]["resumption"] == {
+            "tls_1_2_ticket": True,
+            "tls_1_2_session_id": False,
+            "tls_1_3_ticket": True,
+        }
+        assert werkzeug["versions"]["flask"].startswith("3.")
+
+    def test_table(self) -> None:
+        output = CliRunner().invoke(list_deployments).output
+        lines = output.splitlines()
+        for name in deployments.names():
+            (line,) = (line for line in lines if line.startswith(f"{name} "))
+            assert deployments.find(name).abilities.tls_stack in line
+        assert lines[-1].startswith("9 deployments. ")
+        assert any(line.startswith("flask-werkzeug: a development server") for line in lines)
+
+
+class Served:
+    """`bench serve` in a process of its own, up."""
+
+    def __init__(self, arguments: list[str], ready_file: Path) -> None:
+        self.ready_file = ready_file
+        self.process = subprocess.Popen(
+            [BENCH, "serve", "--ready-file", str(ready_file), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if line.startswith("Ctrl-C"):
+                return
+        pytest.fail(f"it ended: {self.process.communicate()}")
+
+    def line(self, start: str) -> str:
+        (rest,) = (line.removeprefix(start) for line in self.lines if line.startswith(start))
+        return rest
+
+
+@pytest.fixture
+def served(state: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    serving = Served([request.param, "--port", "0", "--state", str(state)], tmp_path / "ready.json")
+    yield serving
+    serving.process.kill()
+    serving.process.communicate()
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.end_to_end
+class TestServe:
+    """In the foreground until told to end; then with status 0, whatever status the server itself ends with."""
+
+    @pytest.mark.parametrize("served", ["flask-werkzeug"], indirect=True)
+    def test_the_curl_line_works(self, served: Served) -> None:
+        curl = require_program("curl", "curl")
+        command = served.line("try: ").replace("curl", f"{shlex.quote(curl)} --silent --fail", 1)
+        answer = subprocess.run(command, shell=True, check=True, capture_output=True, text=True)  # noqa: S602 (as told)
+        assert "ietf-system:system-state" in answer.stdout
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("served", ["flask-gunicorn-gthread", "quart-uvicorn"], indirect=True)
+    def test_a_signal_ends_everything_and_it_exits_0(self, served: Served, number: signal.Signals) -> None:
+        ready = ReadyFile.read(served.ready_file)
+        assert ready.url == served.line("listening on ")
+        assert [(process.role, process.pid) for process in ready.processes] == [("app", ready.pid)]
+        assert ready.ca_file is not None
+        assert ready.ca_file.exists()
+        started = psutil.Process(served.process.pid).children(recursive=True)
+        served.process.send_signal(number)
+        output, errors = served.process.communicate(timeout=15)
+        assert (served.process.returncode, errors) == (0, "")
+        assert output.startswith("stopping ")
+        assert not served.ready_file.exists()
+        assert all(gone(process.pid) for process in started)
+
+    @pytest.mark.parametrize("served", ["quart-hypercorn-asyncio"], indirect=True)
+    def test_a_server_that_ends_by_itself_is_reported(self, served: Served) -> None:
+        os.kill(ReadyFile.read(served.ready_file).pid, signal.SIGKILL)
+        _, errors = served.process.communicate(timeout=10)
+        assert served.process.returncode == 1
+        assert errors.splitlines()[-1] == "quart-hypercorn-asyncio ended by itself with status -9"
+        assert not served.ready_file.exists()
+
+
+def refused(*arguments: str) -> str:
+    result = subprocess.run([BENCH, "serve", *arguments], check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    return result.stderr
+
+
+@pytest.mark.end_to_end
+class TestRefused:
+    """One line that says what and what to do; exit status 2; nothing was started."""
+
+    def test_unknown_name(self) -> None:
+        assert refused("flask-gunicorn-gthreat") == (
+            "bench: error: no deployment is called 'flask-gunicorn-gthreat'; did you mean flask-gunicorn-gthread? "
+            "`bench list` shows all\n"
+        )
+
+    def test_two_workers(self) -> None:
+        assert refused("flask-gunicorn-gthread", "--workers", "2").startswith(
+            "bench: error: 2 workers would each keep their own record of used Digest nonces"
+        )
+
+    def test_threads_for_an_event_loop(self, state: Path) -> None:
+        assert refused("quart-uvicorn", "--threads", "4", "--state", str(state)) == (
+            "bench: error: quart-uvicorn takes no number of threads: an ASGI server answers from one event loop; "
+            "leave out --threads\n"
+        )
+
+    def test_a_ready_file_that_cannot_be_written(self, state: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        place = tmp_path / "file" / "ready.json"
+        result = subprocess.run(
+            [BENCH, "serve", "flask-werkzeug", "--port", "0", "--state", str(state), "--ready-file", str(place)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 2
+        assert "cannot write the ready file" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
