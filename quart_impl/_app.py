@@ -59,6 +59,13 @@ class DeviceQuart(Quart):
         await asyncio.to_thread(device(self).open)
         await super().startup()
 
+    async def shutdown(self) -> None:
+        """Let go of the device last, when nothing asks it any more."""
+        try:
+            await super().shutdown()
+        finally:
+            device(self).close()
+
 
 def create_app(settings: Settings | None = None) -> Quart:
     """Make the application. settings: None reads `DEVICE_*` variables when the device is opened, not before."""
