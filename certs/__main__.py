@@ -25,9 +25,9 @@ _EXAMPLES: Final = f"""\
 examples:
   {_PROGRAM} init                                   a CA of your own, in {_DEFAULT_FOLDER}/ca
   {_PROGRAM} issue                                  an ECDSA P-256 certificate for this machine
-  {_PROGRAM} issue --kind rsa-2048 --name device.lan --name 192.0.2.1 --out /tmp/device
+  {_PROGRAM} issue --kind rsa-2048 --name device.lan --name 192.0.2.1 --out lan
   {_PROGRAM} show                                   what is there, and for how long it is valid
-  {_PROGRAM} show /etc/ssl/certs/other.pem
+  {_PROGRAM} show other/chain.pem
 """
 
 
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         help="issue a server certificate",
         description="Issue a server certificate with a new key. Makes the CA too, if there is none.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"example: {_PROGRAM} issue --kind rsa-2048 --name device.lan --name 192.0.2.1 --out /tmp/device",
+        epilog=f"example: {_PROGRAM} issue --kind rsa-2048 --name device.lan --name 192.0.2.1 --out lan",
     )
     issue.set_defaults(command=_issue)
     issue.add_argument(
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         help="list certificates",
         description="List the certificates of the folder, or those in files, and for how long they are valid.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"example: {_PROGRAM} show /etc/ssl/certs/other.pem",
+        epilog=f"example: {_PROGRAM} show other/chain.pem",
     )
     show.set_defaults(command=_show)
     show.add_argument("files", nargs="*", type=Path, metavar="FILE", help="PEM file to show instead of the folder")

@@ -12,6 +12,8 @@ cryptography first.
 import re
 from typing import Final
 
+from certs._errors import CertificateError
+
 PINNED_GROUP: Final = "X25519"
 
 # A list of group names as SSL_CONF_cmd(3) has it, without OpenSSL 3.5's punctuation, which older ones refuse.
@@ -38,10 +40,10 @@ def openssl_configuration(group: str | None) -> str:
 
     None leaves the choice to each library, with everything else the same. An unknown group is an error when
     pyOpenSSL makes a context; the standard library's OpenSSL 3.0 passes over it in silence, so that what was
-    negotiated has to be recorded all the same. Raises ValueError for what cannot be a group's name.
+    negotiated has to be recorded all the same. Raises CertificateError for what cannot be a group's name.
     """
     if group is None:
         return _HEADER
     if not _GROUPS.fullmatch(group):
-        raise ValueError(f"{group!r} is not the name of a key-exchange group; write one like {PINNED_GROUP} or P-256")
+        raise CertificateError(f"{group!r} cannot name a key-exchange group; write one like {PINNED_GROUP} or P-256")
     return f"{_HEADER}Groups = {group}\n"
