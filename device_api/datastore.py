@@ -6,6 +6,7 @@ every statement, and a lock held elsewhere never stalls the event loop.
 """
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ from device_api._files import locked
 from device_api.errors import NoSuchResourceError, UnavailableError
 from device_api.model import INTERFACES, Base, Interface, SchemaVersion, factory_interfaces, interface_data
 from device_api.settings import SettingsError, problem
+
+_log = logging.getLogger(__name__)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -59,8 +62,7 @@ class Datastore:
                 _prepare(engine)
         except SQLAlchemyError as error:
             engine.dispose()
-            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            raise problem("datastore", f"{_shown(engine.url)}: {_one_line(cause)}") from error
+            raise problem("datastore", f"{_shown(engine.url)}: {_cause(error)}") from error
         except SettingsError:
             engine.dispose()
             raise
@@ -68,11 +70,12 @@ class Datastore:
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Session]:
-        """Open a transaction: committed at the end, rolled back by an exception. Raises UnavailableError."""
+        """Open a transaction: committed at the end, rolled back by an exception. Raises UnavailableError, logged."""
         try:
             with self._sessions.begin() as session:
                 yield session
         except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            _log.error("the datastore cannot be reached: %s", _cause(error))
             raise UnavailableError("the datastore cannot be reached") from error
 
     def run(self, work: Callable[Concatenate[Session, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -159,6 +162,11 @@ def _prepare(engine: Engine) -> None:
 
 def _shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    """Say what the driver said, without SQLAlchemy's several lines around it."""
+    return _one_line(error.orig if isinstance(error, DBAPIError) and error.orig else error)
 
 
 def _one_line(error: BaseException) -> str:

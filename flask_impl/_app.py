@@ -1,6 +1,5 @@
 """The application, put together: routes, the Digest hook, errors."""
 
-import logging
 from typing import Final, cast
 
 from flask import Flask, Response
@@ -20,7 +19,6 @@ from flask_impl._request import DeviceRequest
 from flask_impl._routes import add_routes
 
 _EXTENSION: Final = "device"
-_log = logging.getLogger(__name__)
 
 
 class KeyConverter(BaseConverter):
@@ -72,8 +70,6 @@ def device(app: Flask) -> LazyDevice:
 
 
 def _answer_device_error(error: DeviceError) -> Response:
-    if error.status >= 500:
-        _log.error("%s: %s", error.message, error.__cause__)
     return Response(error.body(), error.status, headers=error.headers, mimetype=YANG_JSON)
 
 

@@ -13,6 +13,7 @@ from typing import Final, cast
 from wsgiref.types import WSGIEnvironment
 
 import flask
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from device_api.targets import routing_path
 
@@ -31,6 +32,17 @@ class DeviceRequest(flask.Request):
         self.target = request_target(environ)
         if self.target is not None:
             self.path = routing_path(self.target)
+
+    def read_body(self) -> bytes:
+        """Return the whole body. Raises RequestEntityTooLarge.
+
+        Werkzeug's `get_data` cuts a body without Content-Length off at MAX_CONTENT_LENGTH and says nothing of it: what
+        then stands before the cut may well be valid.
+        """
+        body = self.get_data()
+        if self.content_length is None and len(body) == self.max_content_length and self.input_stream.read(1):
+            raise RequestEntityTooLarge
+        return body
 
 
 # flask.request, known to be one of ours.

@@ -44,7 +44,7 @@ def add_routes(app: Flask, lazy: LazyDevice) -> None:
     @app.post("/restconf/operations/network-device:ping")
     def ping() -> Response:
         require_json(request.mimetype)
-        ping = read_ping(request.get_data())
+        ping = read_ping(request.read_body())
         round_trips_ns = []
         for _ in range(ping.count):
             sent_ns = time.monotonic_ns()

@@ -1,7 +1,6 @@
 """The application, put together: routes, the Digest hook, errors, and the lifespan."""
 
 import asyncio
-import logging
 from typing import Final, cast
 
 from quart import Quart, Response
@@ -21,7 +20,6 @@ from quart_impl._request import DeviceRequest
 from quart_impl._routes import add_routes
 
 _EXTENSION: Final = "device"
-_log = logging.getLogger(__name__)
 
 
 class KeyConverter(BaseConverter):
@@ -88,8 +86,6 @@ def device(app: Quart) -> LazyDevice:
 
 
 async def _answer_device_error(error: DeviceError) -> Response:
-    if error.status >= 500:
-        _log.error("%s: %s", error.message, error.__cause__)
     return Response(error.body(), error.status, headers=error.headers, mimetype=YANG_JSON)
 
 
