@@ -7,6 +7,7 @@ from typing import Final, get_args
 
 from certs import PINNED_GROUP, KeyKind, TlsVersion
 from deployments._errors import DeploymentError
+from deployments._groups import check_group
 from device_api.settings import Auth
 
 TLS_CHOICES: Final[Mapping[str, frozenset[TlsVersion]]] = {
@@ -30,13 +31,15 @@ class ServeOptions:
     tls: str = "1.2+1.3"  # one of TLS_CHOICES
     auth: str = "digest"  # one of AUTH_CHOICES
     certificate_kind: KeyKind = KeyKind.ECDSA_P256
-    group: str | None = PINNED_GROUP  # of the key exchange; None leaves the choice to the TLS stack
+    group: str | None = PINNED_GROUP  # of the key exchange; one of GROUPS; None leaves the choice to the TLS stack
 
     def __post_init__(self) -> None:
         _check_choice("tls", self.tls, TLS_CHOICES)
         _check_choice("auth", self.auth, AUTH_CHOICES)
         if not 0 <= self.port <= 65535:
             raise DeploymentError(f"port {self.port} is not a port; give 0 (any free one) to 65535")
+        if self.group is not None:
+            check_group(self.group, tls_1_2_only=self.tls == "1.2")
         if self.threads is not None and self.threads < 1:
             raise DeploymentError(f"{self.threads} threads are too few; give 1 or more")
         if self.workers < 1:

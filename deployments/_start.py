@@ -10,11 +10,12 @@ from typing import Final
 import certs
 from certs import CertificateError
 from deployments._errors import DeploymentError
+from deployments._groups import check_group_of
 from deployments._name import DeploymentName
 from deployments._options import ServeOptions
 from deployments._process import ServerProcess
 from deployments._readiness import NotReadyError, wait_until_ready
-from deployments._registry import describe, find
+from deployments._registry import describe
 from deployments._running import RunningServer, log_tail
 from deployments._types import Deployment, Rendered, Site
 from device_api.settings import Settings, SettingsError
@@ -49,6 +50,19 @@ def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendere
     return Rendered(files=files, command=launch.command, environment=environment)
 
 
+def check(name: str | DeploymentName, options: ServeOptions) -> Deployment:
+    """Return the deployment if it can be served so, as far as that is known without trying. Raises DeploymentError."""
+    (described,) = describe(name)
+    deployment = described.deployment
+    if described.missing:
+        missing = " and ".join(described.missing)
+        raise DeploymentError(f"{deployment.name} needs {missing}, not installed here; {deployment.install}")
+    deployment.threads.chosen(deployment.name, options.threads)
+    if options.group is not None and options.tls_versions:
+        check_group_of(deployment.abilities.tls_stack, options.group)
+    return deployment
+
+
 def start(
     name: str | DeploymentName,
     options: ServeOptions,
@@ -63,8 +77,7 @@ def start(
     file that goes with the server. The state folder is made if need be, and nothing of the caller's DEVICE_*
     variables reaches the server. Raises DeploymentError.
     """
-    deployment = find(name)
-    _check_installed(deployment)
+    deployment = check(name, options)
     threads = deployment.threads.chosen(deployment.name, options.threads)
     try:
         state = open_state(options.state)
@@ -179,13 +192,6 @@ def _check_settings(environment: Mapping[str, str]) -> None:
         Settings.from_environ(environment)
     except SettingsError as error:
         raise DeploymentError(str(error)) from error
-
-
-def _check_installed(deployment: Deployment) -> None:
-    (described,) = describe(deployment.name)
-    if described.missing:
-        missing = " and ".join(described.missing)
-        raise DeploymentError(f"{deployment.name} needs {missing}, not installed here; {deployment.install}")
 
 
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:

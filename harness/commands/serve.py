@@ -47,9 +47,9 @@ class _StopRequestedError(BaseException):
 )
 @click.option(
     "--group",
+    type=click.Choice((*deployments.GROUPS, _OWN_CHOICE)),
     default=PINNED_GROUP,
     show_default=True,
-    metavar="NAME|default",
     help="Key-exchange group; 'default' leaves it to the TLS stack.",
 )
 @click.pass_context

@@ -1,3 +1,4 @@
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"port": 65536}, "port 65536 is not a port; give 0 (any free one) to 65535"),
     ({"threads": 0}, "0 threads are too few; give 1 or more"),
     ({"workers": 0}, "0 workers are too few; give 1"),
+    ({"group": "X25591"}, "no key-exchange group is called 'X25591' here; did you mean X25519?"),
+    (
+        {"group": "zzz"},
+        "no key-exchange group is called 'zzz' here; choose one of X25519, P-256, P-384, P-521, X448, X25519MLKEM768",
+    ),
+    (
+        {"group": "X25519MLKEM768", "tls": "1.2"},
+        "group X25519MLKEM768 is for TLS 1.3; serve that, or choose another group",
+    ),
 ]
 
 
@@ -59,3 +69,22 @@ class TestThreads:
     def test_one_thread_is_what_the_sync_worker_has(self) -> None:
         deployment = deployments.find("flask-gunicorn-sync")
         assert deployment.threads.chosen(deployment.name, 1) == 1
+
+
+class TestGroupsOfAStack:
+    """A group that a stack's OpenSSL does not know is refused, because OpenSSL itself would serve another silently."""
+
+    def test_too_old(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", (3, 0, 0, 22, 0))
+        with pytest.raises(DeploymentError) as caught:
+            deployments.check("flask-werkzeug", ServeOptions(state=STATE, group="X25519MLKEM768"))
+        assert str(caught.value) == (
+            "group X25519MLKEM768 needs OpenSSL 3.5; the stdlib TLS stack here has 3.0: choose another group"
+        )
+
+    def test_new_enough(self) -> None:
+        deployments.check("flask-threaded-pyopenssl", ServeOptions(state=STATE, group="X25519MLKEM768"))
+
+    def test_without_tls_no_group_matters(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", (1, 0, 0, 0, 0))
+        deployments.check("flask-werkzeug", ServeOptions(state=STATE, tls="off"))
