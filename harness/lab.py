@@ -99,12 +99,14 @@ class RealLab:
             running = start(server.deployment, self.serve_options(server), cpus=self._pinning.server)
         except DeploymentError as error:
             raise ServerFailedError(str(error)) from error
-        with running:
+        try:
             try:
                 tls = negotiate(parse_target(running.url), running.ca_file) if server.uses_tls else None
             except UserError as error:
                 raise ServerFailedError(str(error)) from error
             yield _RealServed(running, tls, self._state, self._pinning, self._tick)
+        finally:
+            running.stop(grace_s=0.0)  # nobody is waiting for an answer, and a good farewell takes a third of a second
 
 
 class _RealServed:

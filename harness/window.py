@@ -18,8 +18,9 @@ from harness.pinning import Pinning
 from harness.plan import SLICE_S, Cell
 from harness.recording import Bytes, Handshakes, HandshakeTimes, Negotiated, Recording, Slice
 
-WARM_UP_S = 0.5  # after the last client has started; its first challenge and the server's first requests fall in it
+WARM_UP_S = 0.25  # after a slice that ended with all clients there, so half a second of load is left out
 GENERATOR_LIMIT = 0.9  # of its processor: a closed loop that is busier waits for itself, not for the server
+SERVER_LIMIT = 0.9  # of its processors, by itself: then the server was the limit, however busy the generator
 NEIGHBOUR_LIMIT = 0.2  # of the server's processors: shared caches then cost several per cent
 STARVED_IDLE = 0.05  # a generator's processor without this much idle time had none to spare
 RESUMED_SHARE = 0.95  # of the handshakes of that scenario: a client's first is full
@@ -139,7 +140,9 @@ def _add_up(
         _errors_doubt(errors, requests + failed),
         "no request was answered" if not requests else None,
         f"{out_of_range} answers took over a minute" if out_of_range else None,
-        _limit_doubt(generator_cpu_us / window_us, generator_busy_us / window_us, shared=bool(shared)),
+        None
+        if shared or server_cpu_us > SERVER_LIMIT * server_us
+        else _limit_doubt(generator_cpu_us / window_us, generator_busy_us / window_us),
         f"neighbours took {neighbour_us / server_us:.0%} of the server's processor"
         if neighbour_us > NEIGHBOUR_LIMIT * server_us
         else None,
@@ -197,9 +200,7 @@ def _handshake_doubt(cell: Cell, seen: Handshakes) -> str | None:
     return None
 
 
-def _limit_doubt(generator_share: float, busy_share: float, *, shared: bool) -> str | None:
-    if shared:
-        return None  # they wait for each other by nature; the run's environment says so
+def _limit_doubt(generator_share: float, busy_share: float) -> str | None:
     if generator_share > GENERATOR_LIMIT:
         return "the generator was the limit"
     if busy_share > 1 - STARVED_IDLE:
