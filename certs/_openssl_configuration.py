@@ -31,7 +31,6 @@ ssl_conf = ssl
 system_default = tls
 
 [tls]
-MinProtocol = TLSv1.2
 """
 
 
