@@ -48,11 +48,11 @@ else:
         return [*globals(), *_DEFERRED]
 
 
-__all__ = [  # noqa: RUF022 (in the order of characters, which tests/test_imports.py asks of every package)
+__all__ = [
+    "PINNED_GROUP",
     "CertificateError",
     "CertificateFiles",
     "KeyKind",
-    "PINNED_GROUP",
     "TlsPolicy",
     "TlsVersion",
     "adhoc_certificate",
