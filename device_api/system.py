@@ -44,7 +44,7 @@ _PLATFORM: Final = {
 
 def date_and_time(moment: datetime) -> str:
     """Write a moment as yang:date-and-time (RFC 6991 section 3), in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def system_state(boot_datetime: str, now: datetime) -> dict[str, object]:

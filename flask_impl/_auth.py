@@ -10,9 +10,9 @@ from flask import Flask, Response, g
 
 from device_api.device import LazyDevice
 from device_api.errors import body_for_status
-from device_api.media import YANG_JSON
 from device_api.routes import PUBLIC_PATHS
 from digest_auth import Claim, DigestRequest, Granted, Refused
+from flask_impl._answers import answer
 from flask_impl._request import request
 
 
@@ -43,7 +43,7 @@ def _digest_request() -> DigestRequest:
 
 
 def _refuse(refused: Refused) -> Response:
-    response = Response(body_for_status(refused.status, refused.reason), refused.status, mimetype=YANG_JSON)
+    response = answer(body_for_status(refused.status, refused.reason), refused.status)
     for challenge in refused.www_authenticate:
         response.headers.add("WWW-Authenticate", challenge)
     return response

@@ -7,9 +7,10 @@ from flask import Flask, Response
 from device_api.bodies import require_json
 from device_api.datastore import read_interface, read_interfaces
 from device_api.device import LazyDevice
-from device_api.media import JSON, YANG_JSON, encode
+from device_api.media import JSON, encode
 from device_api.openapi import document_json
 from device_api.ping import ping_output, read_ping
+from flask_impl._answers import answer
 from flask_impl._request import request
 
 
@@ -19,27 +20,27 @@ def add_routes(app: Flask, lazy: LazyDevice) -> None:
     @app.get("/health")
     def health() -> Response:
         health = lazy.health()
-        return Response(encode(health.document), health.status, mimetype=JSON)
+        return answer(encode(health.document), health.status, media_type=JSON)
 
     @app.get("/openapi.json")
     def openapi() -> Response:
-        return Response(document_json(), mimetype=JSON)
+        return answer(document_json(), media_type=JSON)
 
     @app.get("/restconf/data/ietf-system:system-state")
     def system_state() -> Response:
-        return _yang(lazy.get().system_state())
+        return answer(encode(lazy.get().system_state()))
 
     @app.get("/restconf/data/ietf-interfaces:interfaces")
     def interfaces() -> Response:
         with lazy.get().datastore.begin() as session:
             document = read_interfaces(session)
-        return _yang(document)
+        return answer(encode(document))
 
     @app.get("/restconf/data/ietf-interfaces:interfaces/interface=<key:name>")
     def interface(name: str) -> Response:
         with lazy.get().datastore.begin() as session:
             document = read_interface(session, name)
-        return _yang(document)
+        return answer(encode(document))
 
     @app.post("/restconf/operations/network-device:ping")
     def ping() -> Response:
@@ -50,8 +51,4 @@ def add_routes(app: Flask, lazy: LazyDevice) -> None:
             sent_ns = time.monotonic_ns()
             time.sleep(ping.interval_s)
             round_trips_ns.append(time.monotonic_ns() - sent_ns)
-        return _yang(ping_output(ping, round_trips_ns))
-
-
-def _yang(document: dict[str, object]) -> Response:
-    return Response(encode(document), mimetype=YANG_JSON)
+        return answer(encode(ping_output(ping, round_trips_ns)))

@@ -12,9 +12,9 @@ from werkzeug.routing import BaseConverter, MapAdapter
 from device_api.bodies import MAX_BODY_BYTES
 from device_api.device import LazyDevice
 from device_api.errors import DeviceError, body_for_status
-from device_api.media import YANG_JSON
 from device_api.settings import Settings
 from device_api.targets import key_value
+from quart_impl._answers import answer
 from quart_impl._auth import add_authentication
 from quart_impl._request import DeviceRequest
 from quart_impl._routes import add_routes
@@ -46,7 +46,7 @@ class DeviceQuart(Quart):
 
     async def make_default_options_response(self) -> Response:
         """Answer OPTIONS with the methods in a fixed order, and no media type where there is no body."""
-        response = Response("")
+        response = answer(b"")
         del response.headers["Content-Type"]
         if request_ctx.url_adapter is not None:
             response.headers["Allow"] = ", ".join(sorted(request_ctx.url_adapter.allowed_methods()))
@@ -76,7 +76,6 @@ def create_app(settings: Settings | None = None) -> Quart:
     add_routes(app, lazy)
     app.register_error_handler(DeviceError, _answer_device_error)
     app.register_error_handler(HTTPException, _answer_http_error)
-    app.after_request(_forbid_caching)
     return app
 
 
@@ -86,19 +85,15 @@ def device(app: Quart) -> LazyDevice:
 
 
 async def _answer_device_error(error: DeviceError) -> Response:
-    return Response(error.body(), error.status, headers=error.headers, mimetype=YANG_JSON)
+    response = answer(error.body(), error.status)
+    response.headers.update(error.headers)
+    return response
 
 
 async def _answer_http_error(error: HTTPException) -> Response:
     """Answer what Quart refuses by itself. It has logged the traceback of what a route raised by then."""
     status = error.code or 500
-    response = Response(body_for_status(status), status, mimetype=YANG_JSON)
+    response = answer(body_for_status(status), status)
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-    return response
-
-
-async def _forbid_caching(response: Response) -> Response:
-    """Say so in every answer (RFC 8040 section 5.5)."""
-    response.headers["Cache-Control"] = "no-cache"
     return response

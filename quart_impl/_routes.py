@@ -8,9 +8,10 @@ from quart import Quart, Response
 from device_api.bodies import require_json
 from device_api.datastore import read_interface, read_interfaces
 from device_api.device import LazyDevice
-from device_api.media import JSON, YANG_JSON, encode
+from device_api.media import JSON, encode
 from device_api.openapi import document_json
 from device_api.ping import ping_output, read_ping
+from quart_impl._answers import answer
 from quart_impl._request import request
 
 
@@ -20,23 +21,23 @@ def add_routes(app: Quart, lazy: LazyDevice) -> None:
     @app.get("/health")
     async def health() -> Response:
         health = await asyncio.to_thread(lazy.health)
-        return Response(encode(health.document), health.status, mimetype=JSON)
+        return answer(encode(health.document), health.status, media_type=JSON)
 
     @app.get("/openapi.json")
     async def openapi() -> Response:
-        return Response(document_json(), mimetype=JSON)
+        return answer(document_json(), media_type=JSON)
 
     @app.get("/restconf/data/ietf-system:system-state")
     async def system_state() -> Response:
-        return _yang(lazy.get().system_state())
+        return answer(encode(lazy.get().system_state()))
 
     @app.get("/restconf/data/ietf-interfaces:interfaces")
     async def interfaces() -> Response:
-        return _yang(await asyncio.to_thread(lazy.get().datastore.run, read_interfaces))
+        return answer(encode(await asyncio.to_thread(lazy.get().datastore.run, read_interfaces)))
 
     @app.get("/restconf/data/ietf-interfaces:interfaces/interface=<key:name>")
     async def interface(name: str) -> Response:
-        return _yang(await asyncio.to_thread(lazy.get().datastore.run, read_interface, name))
+        return answer(encode(await asyncio.to_thread(lazy.get().datastore.run, read_interface, name)))
 
     @app.post("/restconf/operations/network-device:ping")
     async def ping() -> Response:
@@ -47,8 +48,4 @@ def add_routes(app: Quart, lazy: LazyDevice) -> None:
             sent_ns = time.monotonic_ns()
             await asyncio.sleep(ping.interval_s)
             round_trips_ns.append(time.monotonic_ns() - sent_ns)
-        return _yang(ping_output(ping, round_trips_ns))
-
-
-def _yang(document: dict[str, object]) -> Response:
-    return Response(encode(document), mimetype=YANG_JSON)
+        return answer(encode(ping_output(ping, round_trips_ns)))
