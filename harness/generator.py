@@ -95,6 +95,11 @@ class Generator:
             raise GeneratorFailedError(f"it recorded nothing in {START_LIMIT_S:g} s{self._last_words()}")
         return False
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
     def stop(self) -> None:
         """Let it close its recording and end. Raises GeneratorFailedError if it does not."""
         if self._process.poll() is None:

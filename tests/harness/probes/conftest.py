@@ -42,7 +42,8 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     context: ssl.SSLContext | None = None
 
-    def finish_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+    def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        assert isinstance(request, socket.socket)
         if self.context is None:
             super().finish_request(request, client_address)
             return

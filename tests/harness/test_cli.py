@@ -1,0 +1,126 @@
+"""`bench` on its own command line: first steps, one-line errors with status 2, every command with help."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from harness import cli
+from harness.cli import bench, run_command
+from harness.errors import UserError, nearest, unknown_name
+from tests.harness import synthetic
+
+
+class TestFirstVisit:
+    def test_bench_alone_says_what_to_do_next(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command([]) == 0
+        shown = capsys.readouterr().out
+        assert "Start with `bench run`" in shown
+        for name in bench.list_commands(click.Context(bench)):
+            assert f"bench {name}" in shown
+
+    @pytest.mark.parametrize("name", ["list", "serve", "probe", "run", "report"])
+    def test_every_command_has_help(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command([name, "--help"]) == 0
+        assert f"Usage: bench {name}" in capsys.readouterr().out
+
+    def test_installed_command(self) -> None:
+        done = subprocess.run([Path(sys.executable).parent / "bench", "--version"], capture_output=True, check=True)
+        assert done.stdout.startswith(b"bench, version ")
+
+
+class TestBadInput:
+    """One line on standard error, status 2, no traceback."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["rum"], "no command is called 'rum'; did you mean 'run'?"),
+            (["run", "quik"], "no plan is called 'quik'; did you mean 'quick'?"),
+            (["run", "none.toml"], "the plan none.toml cannot be read (No such file or directory)"),
+            (["run", "--oot", "x"], "No such option '--oot'"),
+            (["run", "quick", "--resume", "x"], "leave PLAN out; see `bench run --help`"),
+            (["run", "--resume", "nowhere"], "nowhere holds no run"),
+            (["report", "nowhere"], "nowhere holds no run"),
+            (["report"], "Missing argument 'DIR'; see `bench report --help`"),
+            (["serve", "flask-thread"], "no deployment is called 'flask-thread'; did you mean flask-threaded?"),
+            (["probe", "device:8443"], "'device:8443' is not an http or https URL"),
+            (["probe", "https://localhost:1", "--ca-file", "none.pem"], "the CA file none.pem cannot be read"),
+            (["probe", "https://localhost:1", "--credentials-file", "none"], "none: no credentials there"),
+        ],
+    )
+    def test_said_plainly(
+        self,
+        arguments: list[str],
+        said: str,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert run_command(arguments) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith("bench: error: ")
+        assert said in shown.err
+        assert shown.err.count("\n") == 1
+
+    def test_unreachable_host(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = f"https://127.0.0.1:{unused.getsockname()[1]}"
+            assert run_command(["probe", url, "--state", str(tmp_path)]) == 2
+        assert "cannot connect to 127.0.0.1:" in capsys.readouterr().err
+
+    def test_a_plan_that_cannot_be_started_measures_nothing(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        plan = tmp_path / "two.toml"
+        plan.write_text(
+            'name = "two"\nseed = 1\nblocks = 1\nwindow_s = 1\nbudget_s = 9\n[[cell]]\n'
+            'deployment = "flask-threaded"\nscenario = "keep-alive"\nclients = 1\nworkers = 2\n'
+        )
+        out = tmp_path / "results"
+        assert run_command(["run", str(plan), "--out", str(out), "--state", str(tmp_path / "state")]) == 2
+        assert "2 workers would each keep their own record" in capsys.readouterr().err
+        assert not out.exists()
+
+    def test_a_run_of_another_machine_does_not_go_on(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        folder = synthetic.write(tmp_path / "run", synthetic.run(synthetic.plan("smoke")))
+        assert run_command(["run", "--resume", str(folder), "--state", str(tmp_path / "state")]) == 2
+        assert "this run was begun with processor Synthetic Processor 3000" in capsys.readouterr().err
+
+    def test_a_mistake_of_ours_is_not_dressed_up_as_bad_input(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(**_options: object) -> None:
+            raise ValueError("a bug")
+
+        monkeypatch.setattr(cli.bench, "main", broken)
+        with pytest.raises(ValueError, match="a bug"):
+            run_command([])
+
+
+class TestReport:
+    def test_written_again_from_what_was_recorded(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        folder = synthetic.write(tmp_path, synthetic.run(synthetic.plan("quick")))
+        assert run_command(["report", str(folder)]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        assert shown[-1] == f"report: {folder / 'report.html'}"
+        assert [line[:2] for line in shown[:-1]] == [f"{number}." for number in range(1, len(shown))]
+        assert len(shown) == 6
+        assert (folder / "report.html").stat().st_size > 10_000
+
+
+class TestNearest:
+    def test_offered(self) -> None:
+        assert nearest("flask-thread", synthetic.DEPLOYMENTS) == "flask-threaded"
+
+    def test_none_near_lists_all(self) -> None:
+        assert str(unknown_name("plan", "zzz", ["b", "a"])) == "no plan is called 'zzz'; known: a, b"
+
+    def test_an_error_is_one_line(self) -> None:
+        assert str(UserError("a\nb", hint=" c\n")) == "a b; c"

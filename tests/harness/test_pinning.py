@@ -1,0 +1,50 @@
+"""Server and generator get different processors wherever there are two; which ones, the kernel says."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness.pinning import ONE_PROCESSOR, Pinning, choose_pinning, stay_off
+
+
+class TestChoice:
+    @pytest.mark.parametrize(
+        ("allowed", "server_processors", "server", "generator"),
+        [
+            ({0, 1}, 1, {0}, {1}),
+            ({5, 9}, 1, {5}, {9}),
+            ({0, 1, 2, 3}, 1, {2}, {3}),
+            ({0, 1, 2, 3}, 2, {1, 2}, {3}),
+            ({0, 1}, 4, {0}, {1}),
+        ],
+    )
+    def test_apart(self, allowed: set[int], server_processors: int, server: set[int], generator: set[int]) -> None:
+        pinning = choose_pinning(frozenset(allowed), server_processors=server_processors)
+        assert pinning == Pinning(frozenset(server), frozenset(generator))
+        assert pinning.doubt is None
+
+    def test_one_processor_is_shared_and_said(self) -> None:
+        pinning = choose_pinning(frozenset({3}))
+        assert pinning == Pinning(frozenset({3}), frozenset({3}))
+        assert pinning.doubt == ONE_PROCESSOR
+
+    def test_of_this_machine(self) -> None:
+        pinning = choose_pinning()
+        assert pinning.server | pinning.generator <= os.sched_getaffinity(0)
+
+    def test_none(self) -> None:
+        with pytest.raises(ValueError, match="no processor"):
+            choose_pinning(frozenset())
+
+
+class TestStayingOff:
+    def test_this_process_leaves_the_server_alone(self) -> None:
+        pinning = choose_pinning()
+        before = stay_off(pinning)
+        try:
+            assert not os.sched_getaffinity(0) & (pinning.server - pinning.generator)
+        finally:
+            os.sched_setaffinity(0, before)
+        assert os.sched_getaffinity(0) == before
