@@ -51,18 +51,14 @@ class ReadyFile:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ReadyFileError(
-                f"{path}: cannot read the ready file ({error.strerror}); is the server up?"
-            ) from error
+            raise ReadyFileError(f"{path}: cannot read the ready file ({error.strerror}); is the server up?") from error
         except ValueError as error:
             raise ReadyFileError(f"{path}: not a ready file ({error})") from error
         try:
             return cls(
                 url=str(document["url"]),
                 pid=int(document["pid"]),
-                processes=tuple(
-                    ServerProcess(str(item["role"]), int(item["pid"])) for item in document["processes"]
-                ),
+                processes=tuple(ServerProcess(str(item["role"]), int(item["pid"])) for item in document["processes"]),
                 ca_file=_optional_path(document["ca_file"]),
                 credentials_file=_optional_path(document["credentials_file"]),
             )

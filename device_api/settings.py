@@ -62,9 +62,7 @@ class Settings:
         self._check_ranges()
         self._check_certificate()
         if self.auth == "none" and not is_loopback(self.host):
-            raise problem(
-                "auth", f"'none' would open {self.host} to everybody; it is for 127.0.0.1, ::1, localhost"
-            )
+            raise problem("auth", f"'none' would open {self.host} to everybody; it is for 127.0.0.1, ::1, localhost")
 
     def _check_ranges(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -110,9 +110,7 @@ def read_credentials(path: Path) -> tuple[str, str]:
     try:
         line = path.read_text(encoding="utf-8").rstrip("\r\n")
     except FileNotFoundError:
-        raise StateError(
-            f"{path}: no credentials there; start a device with this state folder once"
-        ) from None
+        raise StateError(f"{path}: no credentials there; start a device with this state folder once") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StateError(f"{path}: cannot read the credentials ({_reason(error)})") from error
     user, colon, password = line.partition(":")
@@ -152,9 +150,7 @@ def _ensure_nonce_key(path: Path) -> bytes:
 
 
 def _unusable(folder: Path, error: OSError) -> StateError:
-    return StateError(
-        f"state folder {folder}: {_reason(error)}; make it writable or choose another with --state"
-    )
+    return StateError(f"state folder {folder}: {_reason(error)}; make it writable or choose another with --state")
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ import time
 from quart import Quart, Response, g
 
 from device_api.device import LazyDevice
-from device_api.errors import body_for_status
+from device_api.errors import NoSuchResourceError, body_for_status
 from device_api.routes import PUBLIC_PATHS
 from digest_auth import Claim, DigestRequest, Granted, Refused
 from quart_impl._answers import answer
@@ -34,6 +34,11 @@ def add_authentication(app: Quart, lazy: LazyDevice) -> None:
             return _refuse(verdict)
         g.user = verdict.user
         return None
+
+    @app.before_websocket
+    async def refuse() -> None:
+        # A request to upgrade comes in by another door, and must learn as little there: no route is a WebSocket.
+        raise NoSuchResourceError("there is no such resource")
 
 
 def _digest_request() -> DigestRequest:

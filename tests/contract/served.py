@@ -100,17 +100,19 @@ class Served:
         assert answer.status == 401
         return answer.all("www-authenticate")
 
-    def ask_raw(self, method: str, target: str, headers: Sequence[tuple[str, str]] = ()) -> Answer:
+    def ask_raw(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]] = (), *, connection: str = "close"
+    ) -> Answer:
         """One request through a socket, with a target that no HTTP client would send as it is."""
-        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
+        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", f"Connection: {connection}"]
         lines += [f"{name}: {value}" for name, value in headers]
         octets = "\r\n".join([*lines, "", ""]).encode("latin-1")
         with (
             socket.create_connection(self.address, _ANSWER_S) as plain,
-            self.context.wrap_socket(plain, server_hostname="localhost") as connection,
+            self.context.wrap_socket(plain, server_hostname="localhost") as encrypted,
         ):
-            connection.sendall(octets)
-            return _read_answer(connection, method)
+            encrypted.sendall(octets)
+            return _read_answer(encrypted, method)
 
 
 @contextlib.contextmanager

@@ -362,6 +362,19 @@ class TestTargets:
         assert [answer.status for answer in answers] == [status, status]
         assert _alike(answers[0]) == _alike(answers[1])
 
+    def test_who_asks_to_upgrade_learns_no_more_than_others(self, served: Served) -> None:
+        """Flask goes on in HTTP/1.1, as it may (RFC 9110 section 7.8); to Quart it is another kind of request."""
+        upgrade = [
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ]
+        known, unknown = (
+            served.ask_raw("GET", target, upgrade, connection="Upgrade") for target in (SYSTEM_STATE, "/nothing")
+        )
+        assert known.status in {401, 404}
+        assert known.comparable() == unknown.comparable()
+
     def test_options_of_the_server_as_a_whole(self, both: dict[str, Served]) -> None:
         answers = [
             served.ask_raw("OPTIONS", "*", [("Authorization", served.authorization("OPTIONS", "*"))])

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from flask import Flask, g
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
 from device_api.routes import ROUTES
@@ -105,6 +107,13 @@ class TestRequestTarget:
     )
     def test_where_it_is_found(self, environ: dict[str, str], target: str | None) -> None:
         assert request_target(environ) == target
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(st.text(st.characters(max_codepoint=255)))
+    def test_no_target_is_an_internal_error(self, app: Flask, target: str) -> None:
+        environ = create_environ("/") | {"RAW_URI": f"/{target}"}
+        _, status, _ = run_wsgi_app(app, environ)
+        assert status[:3] in {"200", "404", "405"}
 
     def test_a_server_that_does_not_tell_it_is_no_way_in(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture

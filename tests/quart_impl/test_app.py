@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from quart import Quart, g
 
 from device_api.routes import ROUTES
@@ -175,6 +177,11 @@ class TestRequestTarget:
     )
     def test_where_it_is_found(self, scope: Message, target: str | None) -> None:
         assert request_target(scope) == target  # type: ignore[arg-type]  # as much of one as it looks at
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(st.text(st.characters(max_codepoint=255)))
+    def test_no_target_is_an_internal_error(self, app: Quart, target: str) -> None:
+        assert asyncio.run(ask(app, f"/{target}")).status in {200, 404, 405}
 
     def test_a_server_that_does_not_tell_it_is_no_way_in(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
