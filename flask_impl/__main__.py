@@ -1,0 +1,50 @@
+"""`python -m flask_impl`: the device on Flask and its threaded server, over HTTPS; `--help` tells the rest."""
+
+import contextlib
+import sys
+from typing import Final
+
+from certs import pyopenssl_server_context, stdlib_server_context
+from device_api.command_line import Program, run
+from device_api.settings import Settings
+from device_api.startup import Startup, announced, listen, starting
+from flask_impl import create_app, device
+from flask_impl.server import TlsContext, serve
+
+PROGRAM: Final = Program(
+    name="python -m flask_impl",
+    summary="Serve the simulated network device from Flask on a threaded server, over HTTPS, with HTTP Digest.",
+    tls_backends=("stdlib", "pyopenssl"),
+    threaded=True,
+)
+_ALPN: Final = ("http/1.1",)
+
+
+def serve_device(settings: Settings) -> None:
+    """Serve a device until SIGTERM or SIGINT. Raises what `command_line.run` makes one line of."""
+    with contextlib.ExitStack() as stack:
+        startup = stack.enter_context(starting(settings))
+        context = _tls_context(startup)
+        app = create_app(settings)
+        opened = device(app).open()
+        stack.callback(device(app).close)
+        serve(
+            app,
+            listener=stack.enter_context(listen(settings.host, settings.port)),
+            ssl_context=context,
+            threads=settings.threads,
+            connections=settings.connections,
+            accepting=lambda _host, port: stack.enter_context(announced(startup, port)),
+            stopping=opened.drain,
+        )
+
+
+def _tls_context(startup: Startup) -> TlsContext | None:
+    if startup.certificate is None:
+        return None
+    make = pyopenssl_server_context if startup.settings.tls_backend == "pyopenssl" else stdlib_server_context
+    return make(startup.certificate, startup.tls_policy(alpn=_ALPN))
+
+
+if __name__ == "__main__":
+    sys.exit(run(PROGRAM, serve_device))

@@ -1,0 +1,96 @@
+"""A connection with pyOpenSSL's TLS, which brings an OpenSSL of its own."""
+
+import contextlib
+import socket
+from typing import NoReturn
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from flask_impl.server._connection import (
+    RECORD,
+    HandshakeError,
+    PlainConnection,
+    PlainHttpError,
+    Tls,
+    WantRead,
+    WantWrite,
+)
+
+_UNEXPECTED_EOF = -1  # SysCallError's first argument where there is no errno
+
+
+class PyOpenSslConnection(PlainConnection):
+    """`OpenSSL.SSL.Connection`, whose errors are made those of `Connection`."""
+
+    __slots__ = ("_context", "_tls")
+
+    def __init__(self, accepted: socket.socket, context: SSL.Context) -> None:
+        super().__init__(accepted)
+        self._context = context
+        self._tls = SSL.Connection(context, accepted)
+        self._tls.set_accept_state()
+
+    def handshake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except SSL.WantReadError:
+            raise WantRead from None
+        except SSL.WantWriteError:
+            raise WantWrite from None
+        except (SSL.SysCallError, SSL.ZeroReturnError):
+            raise ConnectionResetError("the client left during the handshake") from None
+        except SSL.Error as error:
+            reason = _reason(error)
+            raise (PlainHttpError if reason == "http request" else HandshakeError)(reason) from None
+
+    def tls(self) -> Tls:
+        certificate = None
+        if self._context.get_verify_mode() != SSL.VERIFY_NONE and (shown := self._tls.get_peer_certificate()):
+            certificate = shown.to_cryptography().public_bytes(Encoding.PEM).decode("ascii")
+        return Tls(self._tls.get_protocol_version_name(), self._tls.get_cipher_name() or "", certificate)
+
+    def receive(self) -> bytes:
+        try:
+            return self._tls.recv(RECORD)
+        except SSL.ZeroReturnError:
+            return b""
+        except SSL.SysCallError as error:
+            if error.args[0] == _UNEXPECTED_EOF:
+                return b""  # without a goodbye. What was cut off shows by itself: HTTP says how long things are
+            _raise(error)
+        except SSL.Error as error:
+            _raise(error)
+
+    def pending(self) -> bool:
+        return self._tls.pending() > 0
+
+    def send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._tls.send(data)
+        except SSL.Error as error:
+            _raise(error)
+
+    def shutdown(self) -> None:
+        with contextlib.suppress(SSL.Error):  # there is nobody to tell
+            self._tls.shutdown()
+        super().shutdown()
+
+
+def _raise(error: SSL.Error) -> NoReturn:
+    """Turn what interrupts sending and receiving into what `Connection` says it raises."""
+    if isinstance(error, SSL.WantReadError):
+        raise WantRead from None
+    if isinstance(error, SSL.WantWriteError):
+        raise WantWrite from None
+    if isinstance(error, SSL.SysCallError) and error.args[0] != _UNEXPECTED_EOF:
+        raise ConnectionResetError(*error.args) from None
+    raise ConnectionResetError(_reason(error)) from None
+
+
+def _reason(error: SSL.Error) -> str:
+    """Return OpenSSL's own words, from a list of (library, function, reason)."""
+    try:
+        return str(error.args[0][-1][-1])
+    except (IndexError, TypeError):
+        return str(error) or type(error).__name__

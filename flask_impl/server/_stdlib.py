@@ -1,0 +1,72 @@
+"""A connection with the standard library's TLS."""
+
+import contextlib
+import socket
+import ssl
+
+from flask_impl.server._connection import (
+    RECORD,
+    HandshakeError,
+    PlainConnection,
+    PlainHttpError,
+    Tls,
+    WantRead,
+    WantWrite,
+)
+
+
+class StdlibConnection(PlainConnection):
+    """`ssl.SSLSocket`, whose operations happen to be those of `Connection` under other names."""
+
+    __slots__ = ("_tls",)
+
+    def __init__(self, accepted: socket.socket, context: ssl.SSLContext) -> None:
+        accepted.setblocking(False)
+        self._tls = context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+        super().__init__(self._tls)  # not the accepted one: wrap_socket has detached it
+
+    def handshake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            raise WantRead from None
+        except ssl.SSLWantWriteError:
+            raise WantWrite from None
+        except ssl.SSLEOFError:
+            raise ConnectionResetError("the client left during the handshake") from None
+        except ssl.SSLError as error:
+            kind = PlainHttpError if error.reason == "HTTP_REQUEST" else HandshakeError
+            raise kind((error.reason or str(error)).replace("_", " ").lower()) from None
+
+    def tls(self) -> Tls:
+        cipher = self._tls.cipher()
+        certificate = None
+        if self._tls.context.verify_mode != ssl.CERT_NONE and (der := self._tls.getpeercert(binary_form=True)):
+            certificate = ssl.DER_cert_to_PEM_cert(der)
+        return Tls(self._tls.version() or "", cipher[0] if cipher else "", certificate)
+
+    def receive(self) -> bytes:
+        try:
+            return self._tls.recv(RECORD)
+        except ssl.SSLWantReadError:
+            raise WantRead from None
+        except ssl.SSLWantWriteError:
+            raise WantWrite from None
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def pending(self) -> bool:
+        return self._tls.pending() > 0
+
+    def send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._tls.send(data)
+        except ssl.SSLWantReadError:
+            raise WantRead from None
+        except ssl.SSLWantWriteError:
+            raise WantWrite from None
+
+    def shutdown(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # there is nobody to tell, or nothing to wait for
+            self._tls.unwrap()  # sends close_notify, and would like to wait for the client's
+        super().shutdown()
