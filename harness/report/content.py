@@ -1,0 +1,73 @@
+"""What a page is made of: sections that ask a question, their plots and their tables. The template knows only these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST_OPEN = 14  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column."""
+
+    name: str
+    numeric: bool = True  # right-aligned, tabular numerals
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures as text. `caption` says what they are."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it is so long that it is shown only when asked for."""
+        return len(self.rows) > LONGEST_OPEN
+
+
+def table(caption: str, words: Sequence[str], figures: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Make a table whose first columns hold words and whose others hold figures."""
+    columns = (*(Column(name, numeric=False) for name in words), *(Column(name) for name in figures))
+    return Table(caption, columns, tuple(tuple(row) for row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A legend's entry: how something is drawn, and what it is."""
+
+    label: str
+    colour: str
+    shape: str = "square"
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A Vega-Lite drawing; its numbers stand in its section's tables."""
+
+    name: str  # unique on the page, a valid HTML id
+    caption: str  # says in words what is drawn
+    spec: Mapping[str, Any]
+    heading: str = ""  # of one of several small plots beside each other
+    mark: Mark | None = None  # what the heading's name looks like
+    request_steps: tuple[int, ...] = ()  # positions of a slider over requests per connection
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A question and what answers it."""
+
+    anchor: str
+    question: str
+    answer: str  # one or two sentences; says so when nothing was measured
+    command: str = ""  # to be typed
+    legend: tuple[Mark, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()  # how it was measured, and what it leaves out

@@ -1,0 +1,258 @@
+"""The decisions: for each need, which deployment to take, by how much, how sure, and when it flips.
+
+A need is a scenario, a load and a figure. Its contenders are ranked by that figure; the first is compared with the
+next, block by block. The table promises that it as a whole names a false winner in at most 5 % of all runs in which
+nothing differs, so each row's interval is as wide as that takes (Bonferroni: with six rows the level of one is
+99.2 %). The rule for a winner is `harness.statistics.verdict`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+import numpy as np
+
+from harness.report import words
+from harness.report.measured import (
+    Condition,
+    Contender,
+    Figure,
+    Measured,
+    Scenario,
+    cpu_us,
+    latency_us,
+    throughput,
+)
+from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval, Verdict, verdict
+
+TABLE_LEVEL = 0.95
+FEW_CLIENTS = 16  # up to here "few busy clients"
+MANY_CLIENTS = 32  # from here "many clients at once"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure that decides, and how an advantage in it is said."""
+
+    figure: Figure
+    more_is_better: bool
+    advantage: str  # after the ratio: "less CPU"
+    say: Callable[[float], str]  # one value, with its unit
+
+
+def _per_second(value: float) -> str:
+    return f"{words.significant(value)}{words.THIN}/s"
+
+
+CPU = Measure(cpu_us, more_is_better=False, advantage="less CPU", say=words.microseconds)
+THROUGHPUT = Measure(throughput, more_is_better=True, advantage="the throughput", say=_per_second)
+TAIL = Measure(latency_us(99), more_is_better=False, advantage="shorter p99", say=words.microseconds)
+
+
+class Pick(StrEnum):
+    """Which of a scenario's loads a need is about."""
+
+    FEWEST = "fewest"
+    MOST = "most"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a reader may have."""
+
+    name: str  # "many short connections", in the plural, after "If you have"
+    detail: str  # half a line: what was sent
+    scenario: Scenario
+    pick: Pick
+    measure: Measure
+    fewest_clients: int = 1  # loads outside these bounds are about another need
+    most_clients: int = 1_000_000
+
+
+NEEDS = (
+    Need("many short connections", "new TLS connection each", Scenario.FULL_HANDSHAKE, Pick.MOST, CPU),
+    Need("many slow requests", "100 ms in the device", Scenario.SLOW_IO, Pick.MOST, THROUGHPUT),
+    Need(
+        "few busy clients",
+        "connections kept open",
+        Scenario.KEEP_ALIVE,
+        Pick.FEWEST,
+        CPU,
+        most_clients=FEW_CLIENTS,
+    ),
+    Need(
+        "many clients at once",
+        "connections kept open",
+        Scenario.KEEP_ALIVE,
+        Pick.MOST,
+        THROUGHPUT,
+        fewest_clients=MANY_CLIENTS,
+    ),
+    Need(
+        "a tight limit on latency",
+        "connections kept open",
+        Scenario.KEEP_ALIVE,
+        Pick.MOST,
+        TAIL,
+        fewest_clients=MANY_CLIENTS,
+    ),
+    Need("clients that come back", "resumed TLS connection each", Scenario.RESUMED_HANDSHAKE, Pick.MOST, CPU),
+)
+
+
+class Outcome(Enum):
+    """What a row can say."""
+
+    WINNER = "winner"
+    TIE = "tie"
+    ALONE = "alone"  # one contender only: nothing to choose
+    UNMEASURED = "unmeasured"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One contender's figure in a need."""
+
+    contender: Contender
+    value: float  # geometric mean over its blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """How much better the best is than one other."""
+
+    standing: Standing
+    advantage: Interval  # above 1: the best is better
+    verdict: Verdict
+
+    @property
+    def contender(self) -> Contender:
+        """Who it is."""
+        return self.standing.contender
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A row of the table."""
+
+    need: Need
+    outcome: Outcome
+    condition: Condition | None = None  # None only when unmeasured
+    standings: tuple[Standing, ...] = ()  # best first
+    rivals: tuple[Rival, ...] = ()  # every other than the best, in the same order
+
+    @property
+    def best(self) -> Standing:
+        """The first. Only where something was measured."""
+        return self.standings[0]
+
+    @property
+    def tied(self) -> tuple[Rival, ...]:
+        """Return those that cannot be told apart from the best."""
+        return tuple(rival for rival in self.rivals if rival.verdict is not Verdict.MORE)
+
+    @property
+    def next(self) -> Rival | None:
+        """The one that the best is compared with: the first of those tied with it, else the runner-up."""
+        return next(iter(self.tied or self.rivals), None)
+
+
+def decide(measured: Measured) -> tuple[Decision, ...]:
+    """Return one decision for each need, in the order of NEEDS."""
+    conditions = [condition_for(need, measured) for need in NEEDS]
+    rows = sum(len(measured.contenders_under(condition)) > 1 for condition in conditions if condition)
+    level = 1 - (1 - TABLE_LEVEL) / max(rows, 1)
+    return tuple(_decide(need, condition, measured, level) for need, condition in zip(NEEDS, conditions, strict=True))
+
+
+def condition_for(need: Need, measured: Measured) -> Condition | None:
+    """Return the condition that speaks for a need: within its bounds, with most contenders, at the load it is about."""
+    fitting = [
+        condition
+        for condition in measured.conditions(need.scenario)
+        if condition.has_tls and need.fewest_clients <= condition.clients <= need.most_clients
+    ]
+    if not fitting:
+        return None
+    most_contenders = max(len(measured.contenders_under(condition)) for condition in fitting)
+    shared = [condition for condition in fitting if len(measured.contenders_under(condition)) == most_contenders]
+    loads = [condition.clients for condition in shared]
+    wanted = max(loads) if need.pick is Pick.MOST else min(loads)
+    return measured.usual([condition for condition in shared if condition.clients == wanted])
+
+
+def advantage(
+    measured: Measured,
+    measure: Measure,
+    best: Contender,
+    other: Contender,
+    condition: Condition,
+    *,
+    level: float = TABLE_LEVEL,
+) -> Interval:
+    """Return how many times better best is than other: above 1 is better, whatever the measure."""
+    ratio = measured.ratio(best, other, condition, measure.figure, level=level)
+    return ratio if measure.more_is_better else ratio.reciprocal()
+
+
+def standings(measured: Measured, measure: Measure, condition: Condition) -> tuple[Standing, ...]:
+    """Rank the contenders under a condition, the best first, by geometric means over the blocks that all share.
+
+    Contenders that share no block are ranked by the blocks they have.
+    """
+    figures = {
+        contender: measured.figures(contender, condition, measure.figure)
+        for contender in measured.contenders_under(condition)
+    }
+    figures = {contender: by_block for contender, by_block in figures.items() if by_block}
+    if not figures:
+        return ()
+    shared = set.intersection(*(set(by_block) for by_block in figures.values()))
+    found = [
+        Standing(contender, _geometric_mean([by_block[block] for block in sorted(shared or by_block)]))
+        for contender, by_block in figures.items()
+    ]
+    return tuple(sorted(found, key=lambda standing: standing.value, reverse=measure.more_is_better))
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(values))))
+
+
+def _decide(need: Need, condition: Condition | None, measured: Measured, level: float) -> Decision:
+    """Decide one need. A winner is told apart from every other, which needs no wider intervals than from one."""
+    ranked = standings(measured, need.measure, condition) if condition else ()
+    if condition is None or not ranked:
+        return Decision(need, Outcome.UNMEASURED)
+    best, *others = ranked
+    rivals = []
+    for other in others:
+        interval = advantage(measured, need.measure, best.contender, other.contender, condition, level=level)
+        rivals.append(Rival(other, interval, verdict(interval)))
+    if not rivals:
+        outcome = Outcome.ALONE
+    elif all(rival.verdict is Verdict.MORE for rival in rivals):
+        outcome = Outcome.WINNER
+    else:
+        outcome = Outcome.TIE
+    return Decision(need, outcome, condition, ranked, tuple(rivals))
+
+
+def how_sure(decision: Decision) -> str:
+    """Return what stands under the interval: its blocks, and why it is no verdict if there were too few."""
+    if decision.next is None:
+        return ""
+    blocks = decision.next.advantage.n
+    if blocks < MIN_BLOCKS_FOR_VERDICT:
+        return f"{words.count(blocks, 'block')}; a verdict takes {MIN_BLOCKS_FOR_VERDICT}"
+    return words.count(blocks, "block")
+
+
+def effect(decision: Decision) -> float:
+    """Return how large the advantage of a winner is, as a log; 0 for anything else."""
+    if decision.outcome is not Outcome.WINNER or decision.next is None:
+        return 0.0
+    return math.log(decision.next.advantage.estimate)

@@ -1,0 +1,223 @@
+"""Section: what does a handshake cost? By version, key and kind, in server CPU and in the client's time."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import histograms
+from harness.report import charts, words
+from harness.report.content import Plot, Section, Table, table
+from harness.report.costs import base_condition, combine, connection_terms, without_tls
+from harness.report.measured import Condition, Contender, Measured, Scenario, Spread
+from harness.report.naming import Names, legend, series
+from harness.statistics import Interval
+
+KINDS = {Scenario.FULL_HANDSHAKE: "full", Scenario.RESUMED_HANDSHAKE: "resumed"}
+KEYS = {"ecdsa-p256": "ECDSA P-256", "rsa-2048": "RSA-2048", "rsa-4096": "RSA-4096", "ed25519": "Ed25519"}
+NEGLIGIBLE = 0.1  # a handshake is paid back once it is this share of each request's CPU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """One kind of handshake on one contender."""
+
+    contender: Contender
+    condition: Condition
+    version: str  # negotiated: "TLS 1.3"
+    group: str | None
+    cipher: str
+    server_cpu: Interval  # µs each
+    without_tcp: bool  # whether what TCP takes was measured and left out
+    client_time: Spread  # the median handshake as its client saw it, µs
+    request: Interval  # server CPU of a request on an open connection, µs
+
+    @property
+    def kind(self) -> str:
+        """Full or resumed."""
+        return KINDS[Scenario(self.condition.scenario)]
+
+    @property
+    def name(self) -> str:
+        """Version, key and kind."""
+        key = self.condition.certificate_kind or ""
+        name = f"{self.version} · {KEYS.get(key, key)} · {self.kind}"
+        return name if self.without_tcp else f"{name}, TCP included"
+
+    @property
+    def paid_back(self) -> float:
+        """After how many requests on its connection it is a tenth of each request's CPU."""
+        return self.server_cpu.estimate / (NEGLIGIBLE * self.request.estimate)
+
+
+def handshakes(measured: Measured) -> tuple[Handshake, ...]:
+    """Return every kind that was measured, the cheapest first."""
+    found = [
+        handshake
+        for scenario in KINDS
+        for condition in measured.conditions(scenario)
+        if condition.has_tls
+        for contender in measured.contenders_under(condition)
+        if (handshake := _handshake(measured, contender, condition)) is not None
+    ]
+    cheapest: dict[str, float] = {}
+    for handshake in found:
+        cost = handshake.server_cpu.estimate
+        cheapest[handshake.name] = min(cost, cheapest.get(handshake.name, math.inf))
+    return tuple(sorted(found, key=lambda one: (cheapest[one.name], one.contender.deployment)))
+
+
+def section(measured: Measured, names: Names) -> Section:
+    """Answer from every kind of handshake that was measured."""
+    anchor, question = "handshake", "What does a handshake cost?"
+    found = [handshake for handshake in handshakes(measured) if handshake.server_cpu.estimate > 0]
+    if not found:
+        return Section(anchor, question, "Not measured: it takes new connections and open ones, both over TLS.")
+    used = [contender for contender in measured.contenders if any(one.contender == contender for one in found)]
+    return Section(
+        anchor,
+        question,
+        _answer(found, names),
+        legend=legend(used, names),
+        plots=(_plot(found, names, series(used, names)),),
+        tables=(_table(found, names),),
+        notes=_notes(found),
+    )
+
+
+def _handshake(measured: Measured, contender: Contender, condition: Condition) -> Handshake | None:
+    base = base_condition(measured, contender)
+    if base is None or condition.auth != base.auth:
+        return None
+    plain = without_tls(condition)
+    plain = Condition(Scenario.FULL_HANDSHAKE, plain.clients, plain.tls, plain.auth, None)
+    cost = combine(measured, contender, connection_terms(condition, base, plain))
+    without_tcp = cost is not None
+    if cost is None:
+        cost = combine(measured, contender, connection_terms(condition, base, None))
+    request = measured.level(contender, base, lambda trial: trial.server_cpu_us_per_request)
+    trials = measured.trials(contender, condition)
+    negotiated = next((trial.tls for trial in trials if trial.tls), None)
+    if cost is None or negotiated is None:
+        return None
+    return Handshake(
+        contender=contender,
+        condition=condition,
+        version=negotiated.version.replace("TLSv", "TLS "),
+        group=negotiated.group,
+        cipher=negotiated.cipher,
+        server_cpu=cost,
+        without_tcp=without_tcp,
+        client_time=_client_time(measured, contender, condition),
+        request=request,
+    )
+
+
+def _client_time(measured: Measured, contender: Contender, condition: Condition) -> Spread:
+    whole = [
+        trial.handshake_us.resumed if condition.scenario == Scenario.RESUMED_HANDSHAKE else trial.handshake_us.full
+        for trial in measured.trials(contender, condition)
+    ]
+    alone = [histograms.percentiles(histogram, [50])[0] for histogram in whole if histogram]
+    merged = histograms.percentiles(histograms.merge(whole), [50])[0]
+    return Spread(merged, min(alone, default=math.nan), max(alone, default=math.nan), len(alone))
+
+
+def _answer(found: Sequence[Handshake], names: Names) -> str:
+    usual = _usual(found)
+    said = [
+        (
+            f"A {usual.name.replace(' · full', ' handshake').replace(' · ', ' ')} takes "
+            f"{words.microseconds_between(usual.server_cpu)} of the server's CPU on {names.label(usual.contender)}"
+        )
+    ]
+    same = [one for one in found if one.contender == usual.contender and one is not usual]
+    resumed = next((one for one in same if one.kind == "resumed" and one.version == usual.version), None)
+    if resumed is not None:
+        share = resumed.server_cpu.estimate / usual.server_cpu.estimate
+        said.append(f", {words.percent(share)} of that when resumed")
+    dearest = max(same, key=lambda one: one.server_cpu.estimate, default=None)
+    if dearest is not None and dearest.server_cpu.low > usual.server_cpu.high:
+        times = dearest.server_cpu.estimate / usual.server_cpu.estimate
+        said.append(f"; {dearest.name.replace(' · ', ' ')} takes {words.significant(times)} times as much")
+    said.append(
+        f". After {words.count(math.ceil(usual.paid_back), 'request')} on one connection it is a tenth of each "
+        "request's CPU."
+    )
+    return "".join(said)
+
+
+def _usual(found: Sequence[Handshake]) -> Handshake:
+    """Return the one to speak of: full, newest version, on whom most kinds were measured; the cheapest of those."""
+    full = [one for one in found if one.kind == "full"] or list(found)
+    newest = max(one.version for one in full)
+    kinds = Counter(one.contender for one in found)
+    return min(
+        (one for one in full if one.version == newest),
+        key=lambda one: (-kinds[one.contender], one.server_cpu.estimate),
+    )
+
+
+def _plot(found: Sequence[Handshake], names: Names, looks: Sequence[charts.Series]) -> Plot:
+    points = [
+        charts.Dot(
+            line=one.name,
+            series=names.label(one.contender),
+            value=one.server_cpu.estimate,
+            low=one.server_cpu.low if one.server_cpu.low > 0 else one.server_cpu.estimate,
+            high=one.server_cpu.high,
+            said=f"{names.label(one.contender)}: {words.microseconds_between(one.server_cpu)}",
+        )
+        for one in found
+    ]
+    return Plot(
+        name="plot-handshake",
+        caption="Server CPU per handshake, µs, with 95 % intervals",
+        spec=charts.log_dots(points, looks, title="server CPU per handshake, µs"),
+    )
+
+
+def _table(found: Sequence[Handshake], names: Names) -> Table:
+    rows = [
+        (
+            one.name,
+            names.label(one.contender),
+            one.group or "not told",
+            words.microseconds_between(one.server_cpu),
+            words.microseconds(one.client_time.whole, 3),
+            words.microseconds_range(one.client_time.lowest, one.client_time.highest, 3),
+            f"{math.ceil(one.paid_back):,}",
+            f"{one.server_cpu.n}",
+        )
+        for one in found
+    ]
+    return table(
+        "One handshake, with the 95 % interval of its CPU",
+        ["version, key, kind", "deployment", "key exchange"],
+        [
+            "server CPU",
+            "client's time, median",
+            f"lowest {words.DASH} highest block",
+            "requests until it is a tenth",
+            "blocks",
+        ],
+        rows,
+    )
+
+
+def _notes(found: Sequence[Handshake]) -> tuple[str, ...]:
+    clients = sorted({one.condition.clients for one in found})
+    notes = [
+        (
+            "Server CPU: a request on a new connection less one on an open connection, "
+            "less what a connection takes without TLS; where that was not measured, the name says so."
+        ),
+        (
+            "The client's time is from its first to its last byte of the handshake, while "
+            f"{words.listed([str(number) for number in clients], last='or')} clients shared the server: it holds "
+            "waiting."
+        ),
+    ]
+    return tuple(notes)

@@ -1,0 +1,304 @@
+"""Sections: can I believe it, what was not measured, and what can each do? And the first screen's line of trust."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deployments import DeploymentError, DeploymentName
+from deployments import names as known_deployments
+from harness.report import charts, words
+from harness.report.content import Plot, Section, Table, table
+from harness.report.decisions import Decision, Outcome
+from harness.report.measured import (
+    SCENARIO_WORDS,
+    Condition,
+    Contender,
+    Figure,
+    Measured,
+    cpu_us,
+    throughput,
+)
+from harness.report.naming import Names, legend, series
+from harness.statistics import MIN_BLOCKS_FOR_VERDICT
+from harness.trials import Trial
+
+GENERATOR_LIMIT = "generator was the limit"  # how the harness words this doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far the run may be believed."""
+
+    trials: int
+    used: int
+    generator_limit: int  # trials whose doubt is that the load was not the server's limit
+    reasons: tuple[tuple[str, int], ...]  # why trials were set aside, the most frequent first
+    busiest_generator: float  # share of a processor, over the trials used; NaN without one
+    worst_neighbour: float  # share of the server's processors that others took
+    typical_noise: float  # median over the cells of the blocks' coefficient of variation of CPU per request
+    blocks: int
+
+    @property
+    def aside(self) -> int:
+        """How many trials were set aside."""
+        return self.trials - self.used
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How far the blocks of one cell lie apart."""
+
+    contender: Contender
+    condition: Condition
+    blocks: int
+    cpu: float  # coefficient of variation of server CPU per request; NaN under two blocks
+    throughput: float  # the same of requests/s
+    deviations: tuple[tuple[int, float], ...]  # block, its CPU per request over the cell's mean
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was not measured: in a few words, and with its detail."""
+
+    what: str
+    detail: str
+
+
+def trust(measured: Measured) -> Trust:
+    """Return the figures of the line of trust."""
+    run = measured.run
+    reasons = Counter(reason for trial in measured.aside for reason in _reasons(trial))
+    windows = [trial for trial in measured.sound if trial.window_s > 0]
+    cpus = max(len(run.header.environment.get("server_cpus") or [0]), 1)
+    spreads = [noise.cpu for noise in noises(measured) if math.isfinite(noise.cpu)]
+    return Trust(
+        trials=len(run.trials),
+        used=len(measured.sound),
+        generator_limit=sum(any(GENERATOR_LIMIT in doubt for doubt in trial.doubts) for trial in measured.aside),
+        reasons=tuple(reasons.most_common()),
+        busiest_generator=_largest(trial.generator_cpu_us / (trial.window_s * 1e6) for trial in windows),
+        worst_neighbour=_largest(trial.neighbour_cpu_us / (trial.window_s * 1e6 * cpus) for trial in windows),
+        typical_noise=float(np.median(spreads)) if spreads else math.nan,
+        blocks=len({trial.block for trial in measured.sound}),
+    )
+
+
+def line_of_trust(found: Trust) -> tuple[str, ...]:
+    """Return what stands on the first screen about trust, one fact each."""
+    facts = [f"{found.used:,} of {words.count(found.trials, 'trial')} used, in {words.count(found.blocks, 'block')}"]
+    if found.reasons:
+        reason, number = found.reasons[0]
+        more = "" if len(found.reasons) == 1 else ", …"
+        facts.append(f"{found.aside:,} set aside ({reason}: {number:,}{more})")
+    else:
+        facts.append("none set aside")
+    facts.append(f"the generator was the limit in {found.generator_limit:,}")
+    if math.isfinite(found.typical_noise):
+        facts.append(f"blocks differ by {words.percent(found.typical_noise)} in CPU a request")
+    return tuple(facts)
+
+
+def noises(measured: Measured) -> tuple[Noise, ...]:
+    """Return the noise of each cell."""
+    found = []
+    for contender, condition in sorted(measured.cells):
+        cpu = measured.figures(contender, condition, cpu_us)
+        if not cpu:
+            continue
+        mean = float(np.mean(list(cpu.values())))
+        found.append(
+            Noise(
+                contender,
+                condition,
+                len(cpu),
+                _variation(measured, contender, condition, cpu_us),
+                _variation(measured, contender, condition, throughput),
+                tuple((block, value / mean - 1) for block, value in sorted(cpu.items())),
+            )
+        )
+    return tuple(found)
+
+
+def section(measured: Measured, found: Trust, names: Names) -> Section:
+    """Answer with noise, doubts and what the method cannot tell."""
+    anchor, question = "trust", "Can I believe it?"
+    cells = noises(measured)
+    tables: list[Table] = []
+    if measured.aside:
+        tables.append(_aside_table(measured, names))
+    plots: tuple[Plot, ...] = ()
+    if any(noise.blocks > 1 for noise in cells):
+        plots = (_plot(cells, names),)
+    if cells:
+        tables.append(_noise_table(cells, names))
+    used = measured.contenders if plots else []
+    return Section(
+        anchor,
+        question,
+        _answer(found),
+        legend=legend(used, names),
+        plots=plots,
+        tables=tuple(tables),
+        notes=(
+            (
+                "Each block holds every trial once, in an order drawn at random, so that the machine's drift "
+                "falls on all alike; comparisons are made within blocks, which takes the drift out. Intervals are "
+                f"Student's t over the blocks. A verdict takes {MIN_BLOCKS_FOR_VERDICT} blocks and an interval "
+                "that excludes no difference; the intervals of the first table hold all together, so that a run "
+                "in which nothing differs names a winner anywhere in it in at most 5 of 100 cases."
+            ),
+            (
+                "The bench was not checked against itself in this run: it holds no comparison of a deployment "
+                "with itself and no known delay that had to be found. Blocks are minutes apart, not days; another "
+                "day, another machine or another kernel is not in the intervals."
+            ),
+        ),
+    )
+
+
+def unmeasured(measured: Measured, decisions: Sequence[Decision]) -> tuple[Gap, ...]:
+    """Return what a reader might look for and not find, the nearest to this run first."""
+    missing = [decision.need.name for decision in decisions if decision.outcome is Outcome.UNMEASURED]
+    deployments = {contender.deployment for contender in measured.contenders}
+    others = [name for name in known_deployments() if name not in deployments]
+    gaps = []
+    if missing:
+        gaps.append(Gap(words.listed(missing), "the needs named so in this bench: the run has no sound trials of them"))
+    if others:
+        gaps.append(Gap(f"{words.count(len(others), 'other deployment')} of this bench", words.listed(others)))
+    if not any(_proxy(name) for name in deployments):
+        gaps.append(Gap("proxies such as nginx", "every client spoke to the application's own server"))
+    if all(contender.workers == 1 for contender in measured.contenders):
+        gaps.append(Gap("several workers", "each server was one process on its own processor"))
+    gaps += [
+        Gap("a real network", "client and server spoke over the loopback: no round trips, no losses"),
+        Gap("HTTP/2 and HTTP/3", "all requests were HTTP/1.1"),
+        Gap("large bodies, event streams", "quick requests read a few hundred bytes that need no datastore"),
+        Gap("client certificates", "clients proved themselves by Digest alone"),
+    ]
+    return tuple(gaps)
+
+
+def unmeasured_section(gaps: Sequence[Gap]) -> Section:
+    """Say what was not measured, where a reader would look for it."""
+    return Section(
+        "not-measured",
+        "What was not measured here?",
+        "Nothing on this page speaks about the following.",
+        notes=tuple(f"{words.capitalised(gap.what)}: {gap.detail}." for gap in gaps),
+    )
+
+
+def _answer(found: Trust) -> str:
+    if not found.used:
+        return f"There is nothing to believe: none of {words.count(found.trials, 'trial')} can be used."
+    said = [f"{found.used:,} of {words.count(found.trials, 'trial')} were used"]
+    if found.aside:
+        said.append(f"{found.aside:,} set aside for the reasons below")
+    parts = [", ".join(said) + "."]
+    if math.isfinite(found.typical_noise):
+        parts.append(
+            "Repeated in another block, the same trial's server CPU per request differs by "
+            f"{words.percent(found.typical_noise)} (coefficient of variation, median over all kinds of trial)."
+        )
+    if math.isfinite(found.busiest_generator):
+        parts.append(
+            f"The load generator used at most {words.percent(found.busiest_generator)} of a processor of its own, "
+            f"and others took at most {words.percent(found.worst_neighbour)} of the server's."
+        )
+    return " ".join(parts)
+
+
+def _plot(cells: Sequence[Noise], names: Names) -> Plot:
+    dots = [
+        charts.Dot(
+            line=SCENARIO_WORDS.get(noise.condition.scenario, noise.condition.scenario),
+            series=names.label(noise.contender),
+            value=round(100 * deviation, 3),
+            low=math.nan,
+            high=math.nan,
+            said=f"{names.label(noise.contender)}, {_condition_words(noise.condition)}, block {block + 1}: "
+            f"{words.significant(100 * deviation)} %",
+        )
+        for noise in cells
+        if noise.blocks > 1
+        for block, deviation in noise.deviations
+    ]
+    contenders = list(dict.fromkeys(noise.contender for noise in cells))
+    return Plot(
+        name="plot-trust",
+        caption="Every trial's server CPU per request against the mean of its kind, %",
+        spec=charts.strips(dots, series(contenders, names), title="off the mean of its kind, %"),
+    )
+
+
+def _noise_table(cells: Sequence[Noise], names: Names) -> Table:
+    return table(
+        "How far the blocks lie apart: coefficient of variation",
+        ["deployment", "under"],
+        ["server CPU a request", "throughput", "blocks"],
+        [
+            (
+                names.label(noise.contender),
+                _condition_words(noise.condition),
+                words.percent(noise.cpu),
+                words.percent(noise.throughput),
+                f"{noise.blocks}",
+            )
+            for noise in cells
+        ],
+    )
+
+
+def _aside_table(measured: Measured, names: Names) -> Table:
+    del names  # a contender without a sound trial has no look
+    return table(
+        "Trials set aside: no figure on this page uses them",
+        ["deployment", "under", "block", "why"],
+        [],
+        [
+            (
+                trial.deployment,
+                _condition_words(_condition(trial)),
+                f"{trial.block + 1}",
+                "; ".join(_reasons(trial)),
+            )
+            for trial in measured.aside
+        ],
+    )
+
+
+def _condition(trial: Trial) -> Condition:
+    options = trial.options
+    return Condition(trial.scenario, trial.load.clients, options.tls, options.auth, options.certificate_kind)
+
+
+def _condition_words(condition: Condition) -> str:
+    over = f"TLS {condition.tls}, {condition.certificate_kind}" if condition.has_tls else "no TLS"
+    auth = {"digest": "Digest", "none": "no authentication"}.get(condition.auth, condition.auth)
+    return f"{condition.scenario}, {words.count(condition.clients, 'client')}, {over}, {auth}"
+
+
+def _reasons(trial: Trial) -> tuple[str, ...]:
+    return trial.doubts or ("no request was answered",)
+
+
+def _variation(measured: Measured, contender: Contender, condition: Condition, figure: Figure) -> float:
+    values = np.array(list(measured.figures(contender, condition, figure).values()))
+    return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else math.nan
+
+
+def _largest(values: Iterable[float]) -> float:
+    return max((value for value in values if math.isfinite(value)), default=math.nan)
+
+
+def _proxy(deployment: str) -> str | None:
+    try:
+        return DeploymentName.parse(deployment).proxy
+    except DeploymentError:
+        return None

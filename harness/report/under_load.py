@@ -1,0 +1,252 @@
+"""Sections: how does it bend under load, and how many clients? Latency and throughput against clients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.report import charts, words
+from harness.report.content import Plot, Section, Table, table
+from harness.report.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us, throughput
+from harness.report.naming import Names, legend, mark, series, set_up
+from harness.statistics import Interval
+
+QUICK, SLOW = "quick requests", "slow requests"
+NOTED = 3  # series whose points carry their p99; more would hide each other
+SPEEDS = {Scenario.KEEP_ALIVE: QUICK, Scenario.SLOW_IO: SLOW}
+PERCENTILES = (charts.Series("p50", "var(--accent)", "circle"), charts.Series("p99", "var(--accent-2)", "diamond"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One contender under one load."""
+
+    contender: Contender
+    condition: Condition
+    throughput: Interval  # requests/s
+    cpu: Interval  # µs a request
+    p50: Spread
+    p99: Spread
+    rss_bytes: float  # mean over the blocks, the server's whole process tree; 0 where it was not seen
+
+
+def points(measured: Measured, scenario: Scenario) -> tuple[Point, ...]:
+    """Return every contender at every load of a scenario, under the usual TLS, key and authentication."""
+    usual = measured.usual([condition for condition in measured.conditions(scenario) if condition.has_tls])
+    if usual is None:
+        return ()
+    like = (usual.tls, usual.auth, usual.certificate_kind)
+    return tuple(
+        Point(
+            contender=contender,
+            condition=condition,
+            throughput=measured.level(contender, condition, throughput),
+            cpu=measured.level(contender, condition, cpu_us),
+            p50=measured.latency(contender, condition, 50),
+            p99=measured.latency(contender, condition, 99),
+            rss_bytes=float(np.mean([trial.rss_bytes for trial in measured.trials(contender, condition)])),
+        )
+        for condition in measured.conditions(scenario)
+        if (condition.tls, condition.auth, condition.certificate_kind) == like
+        for contender in measured.contenders_under(condition)
+    )
+
+
+def latency_section(measured: Measured, names: Names) -> Section:
+    """Answer how latency grows with the number of clients."""
+    anchor, question = "load", "How does it bend under load?"
+    found = points(measured, Scenario.KEEP_ALIVE)
+    if not found:
+        return Section(anchor, question, "Not measured: it takes requests on open connections, over TLS.")
+    drawn = {contender: _latency_points(found, contender) for contender in measured.contenders}
+    drawn = {contender: own for contender, own in drawn.items() if own}
+    domain = charts.log_domain([point for own in drawn.values() for point in own])
+    plots = tuple(
+        Plot(
+            name=f"plot-load-{number}",
+            caption=f"Latency of {names.label(contender)} against clients, ms: p50 and p99",
+            spec=charts.against_clients(own, PERCENTILES, title="latency, ms", domain=domain),
+            heading=names.label(contender),
+            mark=mark(contender, names),
+        )
+        for number, (contender, own) in enumerate(drawn.items(), start=1)
+    )
+    return Section(
+        anchor,
+        question,
+        _latency_answer(found, names),
+        plots=plots,
+        tables=(_latency_table("Latency of quick requests on open connections", found, names),),
+        notes=(
+            (
+                "p50 and p99 are what half and 99 % of all requests did not exceed, over all blocks together; the "
+                "thin lines reach from the lowest to the highest block. Every client sends its next request when "
+                "the last one is answered, so more clients than the server keeps up with wait in turn."
+            ),
+        ),
+    )
+
+
+def clients_section(measured: Measured, names: Names) -> Section:
+    """Answer how much is served, quick and slow requests apart."""
+    anchor, question = "clients", "How many clients?"
+    by_speed = {speed: points(measured, scenario) for scenario, speed in SPEEDS.items()}
+    by_speed = {speed: found for speed, found in by_speed.items() if found}
+    if not by_speed:
+        return Section(anchor, question, "Not measured: it takes quick or slow requests on open connections.")
+    used = [one for one in measured.contenders if any(one == p.contender for found in by_speed.values() for p in found)]
+    looks = series(used, names)
+    plots = tuple(
+        Plot(
+            name=f"plot-clients-{number}",
+            caption=f"Throughput of {speed} against clients, requests/s, with 95 % intervals",
+            spec=charts.against_clients(_throughput_points(found, names), looks, title="requests/s"),
+            heading=words.capitalised(_heading(speed)),
+        )
+        for number, (speed, found) in enumerate(by_speed.items(), start=1)
+    )
+    answers = [_throughput_answer(speed, found, names) for speed, found in by_speed.items()]
+    missing = [speed for speed in SPEEDS.values() if speed not in by_speed]
+    loads = sorted({point.condition.clients for found in by_speed.values() for point in found})
+    notes = [
+        (
+            f"Measured at {words.listed([str(load) for load in loads])} clients; nothing is drawn beyond. Where "
+            "throughput no longer grows with the clients, their latency does."
+        ),
+    ]
+    if missing:
+        notes.append(f"Not measured: {words.listed(missing)}.")
+    return Section(
+        anchor,
+        question,
+        " ".join(answers),
+        legend=legend(used, names),
+        plots=plots,
+        tables=tuple(
+            _throughput_table(f"Throughput of {_heading(speed)}", found, names) for speed, found in by_speed.items()
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _heading(speed: str) -> str:
+    return speed if speed == QUICK else f"{speed} (100 ms in the device)"
+
+
+def _latency_points(found: Sequence[Point], contender: Contender) -> list[charts.LoadPoint]:
+    last = max((point.condition.clients for point in found if point.contender == contender), default=0)
+    drawn = []
+    for point in found:
+        if point.contender != contender:
+            continue
+        for name, spread in (("p50", point.p50), ("p99", point.p99)):
+            if not math.isfinite(spread.whole):
+                continue
+            clients = point.condition.clients
+            said = f"{name} at {words.count(clients, 'client')}: {words.microseconds(spread.whole)}"
+            note = name if clients == last else ""
+            drawn.append(
+                charts.LoadPoint(
+                    name,
+                    clients,
+                    spread.whole / 1e3,
+                    spread.lowest / 1e3,
+                    spread.highest / 1e3,
+                    said,
+                    note,
+                    note_below=name == "p50",
+                )
+            )
+    return drawn
+
+
+def _throughput_points(found: Sequence[Point], names: Names) -> list[charts.LoadPoint]:
+    crowded = len({point.contender for point in found}) > NOTED
+    return [
+        charts.LoadPoint(
+            names.label(point.contender),
+            point.condition.clients,
+            point.throughput.estimate,
+            point.throughput.low,
+            point.throughput.high,
+            f"{names.label(point.contender)}: {words.per_second(point.throughput)}, "
+            f"p99 {words.microseconds(point.p99.whole)}",
+            "" if crowded else f"p99 {words.microseconds(point.p99.whole)}",
+        )
+        for point in found
+    ]
+
+
+def _latency_answer(found: Sequence[Point], names: Names) -> str:
+    loads = sorted({point.condition.clients for point in found})
+    most = [point for point in found if point.condition.clients == loads[-1]]
+    ranked = sorted(most, key=lambda point: point.p99.whole)
+    said = []
+    for point in ranked if len(ranked) <= 2 else (ranked[0], ranked[-1]):
+        own = [other.p99.whole for other in found if other.contender == point.contender]
+        first = f"from {words.microseconds(own[0])} " if len(own) > 1 else ""
+        said.append(f"{first}to {words.microseconds(own[-1])} on {names.label(point.contender)}")
+    if len(ranked) > 2:
+        said[0] += ", the least,"
+        said[-1] += ", the most"
+    if len(loads) == 1:
+        return f"Only one load was tried: with {words.count(loads[0], 'client')} p99 comes {words.listed(said)}."
+    return f"From {loads[0]} to {loads[-1]} clients p99 grows {words.listed(said)}."
+
+
+def _throughput_answer(speed: str, found: Sequence[Point], names: Names) -> str:
+    most = max(point.condition.clients for point in found)
+    at_most = sorted(
+        (point for point in found if point.condition.clients == most),
+        key=lambda point: point.throughput.estimate,
+        reverse=True,
+    )
+    said = []
+    for point in at_most[:2]:
+        threads = f" ({set_up(point.contender)})" if speed == SLOW else ""
+        said.append(
+            f"{names.label(point.contender)}{threads} answers {words.per_second(point.throughput)} with p99 "
+            f"{words.microseconds(point.p99.whole)}"
+        )
+    return f"{words.capitalised(speed)}, {most} clients: {words.listed(said)}."
+
+
+def _latency_table(caption: str, found: Sequence[Point], names: Names) -> Table:
+    rows = [
+        (
+            names.label(point.contender),
+            set_up(point.contender),
+            f"{point.condition.clients:,}",
+            words.microseconds(point.p50.whole, 3),
+            words.microseconds_range(point.p50.lowest, point.p50.highest),
+            words.microseconds(point.p99.whole, 3),
+            words.microseconds_range(point.p99.lowest, point.p99.highest),
+            f"{point.p99.blocks}",
+        )
+        for point in found
+    ]
+    blocks = f"lowest {words.DASH} highest block"
+    figures = ["clients", "p50", blocks, "p99", blocks, "blocks"]
+    return table(caption, ["deployment", "served by"], figures, rows)
+
+
+def _throughput_table(caption: str, found: Sequence[Point], names: Names) -> Table:
+    rows = [
+        (
+            names.label(point.contender),
+            set_up(point.contender),
+            f"{point.condition.clients:,}",
+            words.per_second(point.throughput),
+            words.between(point.throughput),
+            words.microseconds(point.p99.whole, 3),
+            words.microseconds_between(point.cpu),
+            f"{words.significant(point.rss_bytes / 1e6)}{words.THIN}MB" if point.rss_bytes else "not known",
+            f"{point.throughput.n}",
+        )
+        for point in found
+    ]
+    figures = ["clients", "throughput", "95 % interval, /s", "at p99", "server CPU a request", "memory", "blocks"]
+    return table(caption, ["deployment", "served by"], figures, rows)
