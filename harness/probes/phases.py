@@ -74,19 +74,28 @@ def probe_phases(
     """
     verify = (client_context(ca_file) if ca_file else ssl.create_default_context()) if _is_https(target) else False
     try:
-        with httpx.Client(verify=verify, timeout=TIMEOUT_S, trust_env=False) as client:
-            first, response = _ask(client, target, None, "first request")
-            authorization = _authorization(target, response, credentials)
-            if authorization is None:
-                return (first,)
-            again, _ = _ask(client, target, authorization, "again, with Digest")
-            return first, again
+        _ask_all(verify, target, credentials)  # not counted: the client's own first steps, the server's first answer
+        return _ask_all(verify, target, credentials)
     except httpx.ConnectError as error:
         raise _not_connected(target, error) from error
     except httpx.TimeoutException as error:
         raise no_answer(target, f"did not answer within {TIMEOUT_S:g} s") from error
     except httpx.HTTPError as error:
         raise no_answer(target, f"answered what is not HTTP ({error})") from error
+
+
+def _ask_all(
+    verify: ssl.SSLContext | bool,  # noqa: FBT001 - httpx's own type: False where there is no TLS
+    target: Target,
+    credentials: tuple[str, str] | None,
+) -> tuple[RequestPhases, ...]:
+    with httpx.Client(verify=verify, timeout=TIMEOUT_S, trust_env=False) as client:
+        first, response = _ask(client, target, None, "first request")
+        authorization = _authorization(target, response, credentials)
+        if authorization is None:
+            return (first,)
+        again, _ = _ask(client, target, authorization, "again, with Digest")
+        return first, again
 
 
 def _ask(

@@ -1,6 +1,6 @@
 """The run's own logic, with a made-up laboratory: what is measured, in which order, and what survives what.
 
-A real server and a real generator are in tests/end_to_end/test_bench_run.py.
+A real server and a real generator are in test_run_end_to_end.py.
 """
 
 from __future__ import annotations

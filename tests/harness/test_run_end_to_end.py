@@ -1,0 +1,211 @@
+"""A real run of the smallest plan: stopped by Ctrl-C, gone on with, killed, gone on with, finished.
+
+Whatever happens, finished trials stay, none is measured twice, and no server or generator is left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.trials import FILE_NAME, Run, read_run
+from tests.harness import synthetic
+
+pytestmark = pytest.mark.end_to_end
+
+PLAN = synthetic.plan("smoke")
+ENDED_WITHIN_S = 15.0  # the guard of a server gives it five seconds to end by itself
+
+
+class Bench:
+    """`bench run` as a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [Path(sys.executable).parent / "bench", "run", *arguments, "--state", str(folder / "state")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+        )
+
+    def until_trials(self, count: int) -> list[psutil.Process]:
+        """Wait for so many trials on disk and for the next one's processes; return those."""
+        wait_for(lambda: self._ended() or len(self.lines()) > count, f"{count} trials", 60)
+        wait_for(lambda: self._ended() or self._is_loading(), "the next trial", 30)
+        assert not self._ended(), self._process.communicate()
+        return self._children()
+
+    def lines(self) -> list[str]:
+        """All whole lines of trials.jsonl."""
+        found = list(self._folder.glob(f"results/*/{FILE_NAME}"))
+        return found[0].read_text().splitlines(keepends=True) if found else []
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def finish(self) -> tuple[int, str, str]:
+        """Wait for its end; return status, standard output and standard error."""
+        out, err = self._process.communicate(timeout=120)
+        return self._process.returncode, out, err
+
+    def _ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def _children(self) -> list[psutil.Process]:
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def _is_loading(self) -> bool:
+        return any("locust" in " ".join(command_line(child)) for child in self._children())
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # gone meanwhile
+
+
+def wait_for(condition: Callable[[], bool], what: str, limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {limit_s} s: {what}"
+        time.sleep(0.02)
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=ENDED_WITHIN_S)[1]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The whole story, once: what each sitting left behind."""
+    folder = tmp_path_factory.mktemp("run")
+    told: dict[str, object] = {"folder": folder}
+
+    first = Bench(folder, "smoke")
+    children = first.until_trials(1)
+    first.send(signal.SIGINT)
+    told["interrupted"] = first.finish()
+    told["interrupted_children_gone"] = all_gone(children)
+    told["interrupted_lines"] = first.lines()
+
+    run_folder = next(folder.glob("results/*"))
+    told["run_folder"] = run_folder
+    second = Bench(folder, "--resume", str(run_folder))
+    children = second.until_trials(3)
+    second.send(signal.SIGKILL)
+    second.finish()
+    told["killed_children_gone"] = all_gone(children)
+    told["killed_lines"] = second.lines()
+
+    third = Bench(folder, "--resume", str(run_folder))
+    told["finished"] = third.finish()
+    told["finished_lines"] = third.lines()
+    return told
+
+
+@pytest.fixture(scope="module")
+def run(story: dict[str, object]) -> Run:
+    folder = story["run_folder"]
+    assert isinstance(folder, Path)
+    return read_run(folder)
+
+
+class TestCtrlC:
+    """Servers stopped, what finished kept, the way on printed, status 130."""
+
+    def test_says_how_to_go_on(self, story: dict[str, object]) -> None:
+        status, out, err = story["interrupted"]  # type: ignore[misc]  # a tuple, see the fixture
+        assert status == 130
+        assert out == ""
+        assert f"Go on with: bench run --resume results/{Path(str(story['run_folder'])).name}" in err
+        assert "Traceback" not in err
+
+    def test_leaves_nothing_running(self, story: dict[str, object]) -> None:
+        assert story["interrupted_children_gone"] is True
+
+
+class TestKill:
+    """kill -9 of the harness: no server and no generator outlives it."""
+
+    def test_leaves_nothing_running(self, story: dict[str, object]) -> None:
+        assert story["killed_children_gone"] is True
+
+
+class TestWholeRun:
+    """Every trial once, the first ones untouched, and a report at the end."""
+
+    def test_nothing_lost_nothing_rewritten(self, story: dict[str, object]) -> None:
+        first, second, last = story["interrupted_lines"], story["killed_lines"], story["finished_lines"]
+        assert isinstance(first, list)
+        assert isinstance(second, list)
+        assert isinstance(last, list)
+        assert len(first) < len(second) < len(last) == 1 + PLAN.trials
+        assert last[: len(second)] == second
+        assert second[: len(first)] == first
+
+    def test_every_trial_once(self, run: Run) -> None:
+        assert sorted(trial.order for trial in run.trials) == list(range(PLAN.trials))
+        assert {trial.cell for trial in run.trials} == {cell.name for cell in PLAN.cells}
+
+    def test_report_and_findings(self, story: dict[str, object]) -> None:
+        status, out, err = story["finished"]  # type: ignore[misc]  # a tuple, see the fixture
+        assert status == 0, err
+        lines = out.splitlines()
+        page = Path(str(story["folder"])) / lines[-1].removeprefix("report: ")
+        assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
+        assert 1 <= len(lines) - 1 <= 5
+        assert "measured " in err
+
+    def test_the_plan_lies_beside_it(self, story: dict[str, object]) -> None:
+        folder = story["run_folder"]
+        assert isinstance(folder, Path)
+        assert 'name = "smoke"' in (folder / "plan.toml").read_text()
+
+
+class TestFigures:
+    """What a real trial holds."""
+
+    def test_requests_were_answered(self, run: Run) -> None:
+        for trial in run.trials:
+            assert trial.errors == {}
+            assert trial.requests > 20, trial.doubts
+            assert sum(trial.latency_us.values()) == trial.requests
+
+    def test_server_cpu_is_there_and_not_more_than_there_was(self, run: Run) -> None:
+        for trial in run.trials:
+            assert 30 < trial.server_cpu_us_per_request < 100_000
+            assert 0 < trial.server_cores < 1.05
+            assert trial.rss_bytes > 10_000_000
+
+    def test_negotiated(self, run: Run) -> None:
+        for trial in run.trials:
+            if trial.options.tls == "off":
+                assert trial.tls is None
+            else:
+                assert trial.tls is not None
+                assert (trial.tls.version, trial.tls.group, trial.tls.key_kind) == ("TLSv1.3", "X25519", "ecdsa-p256")
+
+    def test_handshakes(self, run: Run) -> None:
+        for trial in run.trials:
+            handshakes = trial.handshakes.full + trial.handshakes.resumed
+            if trial.scenario == "full-handshake":
+                # A request that spans the window's edge has its handshake on the other side of it.
+                assert abs(trial.handshakes.full - trial.requests) <= 2 * trial.load.clients
+                assert sum(trial.handshake_us.full.values()) == trial.handshakes.full
+            else:
+                assert handshakes <= trial.load.clients
+
+    def test_header(self, run: Run) -> None:
+        assert json.loads(json.dumps(run.header.environment))["packages"]["quart"]
+        assert run.header.plan_hash == PLAN.hash
