@@ -158,6 +158,11 @@ class LazyDevice:
 def _users(settings: Settings, state: DeviceState) -> UserTable:
     path = settings.users or state.users_file
     users = UserTable.read(path)
-    if len(users) == 0:
-        raise problem("users", f"{path} names nobody, so nobody could come in; add a line with Apache's htdigest")
+    if not users.knows_anybody(settings.realm, settings.algorithms):
+        offered = " or ".join(settings.algorithms)
+        raise problem(
+            "users",
+            f"{path} names nobody in the realm {settings.realm!r} with a hash of {offered}, so nobody could come in;"
+            " add such a line, or remove the file and the first user gets one anew",
+        )
     return users

@@ -6,7 +6,7 @@ Empty lines and lines that begin with # are passed over.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -35,6 +35,11 @@ class UserTable:
     def find(self, algorithm: Algorithm, realm: str, user: str) -> bytes | None:
         """H(A1) as hexadecimal digits; None for a user unknown in the realm or without a hash of the algorithm."""
         return self._hashes.get((algorithm, realm, user))
+
+    def knows_anybody(self, realm: str, algorithms: Iterable[Algorithm]) -> bool:
+        """Whether there is a user who can come in to the realm with one of the algorithms."""
+        wanted = set(algorithms)
+        return any(known in wanted and of == realm for known, of, _ in self._hashes)
 
     @classmethod
     def parse(cls, text: str, source: str = "the users file") -> "UserTable":

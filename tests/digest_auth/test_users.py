@@ -24,6 +24,13 @@ class TestUserTable:
     def test_another_algorithm_realm_or_spelling_finds_nothing(self, key: tuple[Algorithm, str, str]) -> None:
         assert UserTable.parse(htdigest_line("admin", "r", "secret", Algorithm.SHA_256)).find(*key) is None
 
+    def test_knows_anybody_asks_for_realm_and_algorithm(self) -> None:
+        table = UserTable.parse(htdigest_line("admin", "r", "secret", Algorithm.SHA_256))
+        assert table.knows_anybody("r", [Algorithm.MD5, Algorithm.SHA_256])
+        assert not table.knows_anybody("r", [Algorithm.MD5])
+        assert not table.knows_anybody("other", list(Algorithm))
+        assert not UserTable({}).knows_anybody("r", list(Algorithm))
+
     def test_comments_and_empty_lines_are_passed_over(self) -> None:
         assert len(UserTable.parse(f"# users\n\na:r:{MD5_OF_X}\n")) == 1
 
