@@ -25,7 +25,8 @@ def significant(value: float, digits: int = 2) -> str:
         return NOT_KNOWN
     if value == 0:
         return "0"
-    return at_decimals(value, digits - 1 - _magnitude(value))
+    rounded = round(value, digits - 1 - _magnitude(value))  # may be a digit longer: 9.97 is 10
+    return at_decimals(rounded, digits - 1 - _magnitude(rounded))
 
 
 def at_decimals(value: float, decimals: int) -> str:

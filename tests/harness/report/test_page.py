@@ -1,0 +1,278 @@
+"""The page as text: what it holds for whole, broken and hostile runs. test_browser.py opens it."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.report import findings, words, write_report
+from harness.report.page import render
+from harness.trials import FILE_NAME, Run, Trial, read_run
+from tests.harness import synthetic
+from tests.harness.report.runs import EVIL, FLASK, QUART, changed, hostile_run, quick_run, without
+
+
+class Page(HTMLParser):
+    """The page's elements, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.targets: list[str] = []  # of links within the page
+        self.links: dict[str, str] = {}  # download name: address
+        self.loads: list[str] = []  # addresses that a browser would fetch
+        self.scripts: list[str] = []
+        self.data: dict[str, object] = {}
+        self.policy = ""
+        self.text = ""
+        self.tags: list[str] = []
+        self._script: dict[str, str | None] | None = None
+        self._hidden = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        if given.get("id"):
+            self.ids.append(given["id"] or "")
+        if tag == "a" and (address := given.get("href") or "").startswith("#"):
+            self.targets.append(address[1:])
+        if tag == "a" and given.get("download"):
+            self.links[given["download"] or ""] = given["href"] or ""
+        if given.get("src") or tag == "link":
+            self.loads.append(given.get("src") or given.get("href") or "")
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policy = given["content"] or ""
+        self._script = given if tag == "script" else None
+        self._hidden = tag in {"script", "style"}
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script, self._hidden = None, False
+        del tag
+
+    def handle_data(self, data: str) -> None:
+        if self._script is not None:
+            if self._script.get("type") == "application/json":
+                self.data[self._script["data-for"] or ""] = json.loads(data)
+            else:
+                self.scripts.append(data)
+        elif not self._hidden:
+            self.text += data
+
+
+def is_plain(trial: Trial) -> bool:
+    return trial.options.tls == "off"
+
+
+BROKEN: dict[str, Callable[[Run], Run]] = {
+    "only a header": lambda run: Run(run.header, ()),
+    "one trial": lambda run: Run(run.header, run.trials[:1]),
+    "one block": lambda run: without(run, lambda trial: trial.block > 0),
+    "two blocks": lambda run: without(run, lambda trial: trial.block > 1),
+    "one deployment": lambda run: without(run, lambda trial: trial.deployment == QUART),
+    "no plain HTTP": lambda run: without(run, is_plain),
+    "plain HTTP alone": lambda run: without(run, lambda trial: not is_plain(trial)),
+    "no open connections": lambda run: without(run, lambda trial: trial.scenario == "keep-alive"),
+    "open connections alone": lambda run: without(run, lambda trial: trial.scenario != "keep-alive"),
+    "slow requests alone": lambda run: without(run, lambda trial: trial.scenario != "slow-io"),
+    "no block whole": lambda run: without(run, lambda trial: (trial.order + trial.block) % 3 == 0),
+    "no two share a block": lambda run: without(
+        run, lambda trial: (trial.block % 2 == 0) == (trial.deployment == FLASK)
+    ),
+    "every trial failed": lambda run: changed(
+        run, lambda trial: replace(trial, requests=0, latency_us={}, doubts=("the generator failed: killed",))
+    ),
+    "no CPU seen": lambda run: changed(run, lambda trial: replace(trial, server_cpu_us=0.0, rss_bytes=0)),
+    "no latencies": lambda run: changed(run, lambda trial: replace(trial, latency_us={}, tls=None)),
+    "unknown names": lambda run: changed(
+        run, lambda trial: replace(trial, deployment=f"mine {trial.deployment}", scenario=trial.scenario.upper())
+    ),
+    "unknown deployments": lambda run: changed(
+        run, lambda trial: replace(trial, deployment=f"mine {trial.deployment}")
+    ),
+    "several thread counts": lambda run: changed(
+        run, lambda trial: replace(trial, options=replace(trial.options, threads=4 + trial.block % 2))
+    ),
+    "a bare environment": lambda run: Run(replace(run.header, environment={}, plan={}, started="?"), run.trials),
+}
+
+
+@pytest.fixture(scope="module")
+def whole() -> Run:
+    return quick_run()
+
+
+@pytest.fixture(scope="module")
+def page(whole: Run) -> Page:
+    return Page(render(whole))
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return render(hostile_run())
+
+
+class TestWholeRun:
+    def test_opens_with_the_decision(self, page: Page) -> None:
+        text = " ".join(page.text.split())
+        assert "Flask or Quart, and served by what?" in text
+        assert re.search(rf"Take {QUART} for many slow requests \(\S+\s{words.TIMES} the throughput\)", text)
+        first = text.index("If you have")
+        assert first < text.index("Not measured here") < text.index("TLS costs") < text.index("Where does a request")
+
+    def test_names_the_threads_beside_the_slow_verdict(self, page: Page) -> None:
+        assert "flask-threaded (16 threads)" in page.text
+
+    def test_says_what_was_not_measured(self, page: Page) -> None:
+        assert "proxies such as nginx" in page.text
+        assert "HTTP/2" in page.text
+
+    def test_every_plot_stands_in_a_section_with_a_table(self, page: Page) -> None:
+        assert len(page.data) >= 6
+        assert set(page.data) <= set(page.ids)
+
+    def test_links_lead_somewhere_and_ids_are_unique(self, page: Page) -> None:
+        assert len(page.ids) == len(set(page.ids))
+        assert set(page.targets) <= set(page.ids)
+
+    def test_loads_nothing(self, page: Page) -> None:
+        assert all(address.startswith("data:") for address in page.loads)
+
+    def test_stays_small(self, whole: Run) -> None:
+        assert len(render(whole).encode()) < 3_000_000
+
+    def test_only_its_own_scripts_may_run(self, page: Page) -> None:
+        hashes = {
+            f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in page.scripts
+        }
+        directives = dict(part.strip().split(" ", 1) for part in page.policy.split(";"))
+        assert directives["default-src"] == "'none'"
+        assert set(directives["script-src"].split()) == hashes
+
+    def test_the_raw_data_is_inside(self, page: Page, whole: Run, tmp_path: Path) -> None:
+        raw = gzip.decompress(base64.b64decode(page.links["trials.jsonl.gz"].partition(",")[2]))
+        (tmp_path / FILE_NAME).write_bytes(raw)
+        assert read_run(tmp_path) == whole
+        table = base64.b64decode(page.links["trials.csv"].partition(",")[2]).decode()
+        rows = list(csv.DictReader(io.StringIO(table)))
+        assert [int(row["requests"]) for row in rows] == [trial.requests for trial in whole.trials]
+
+    def test_is_the_same_each_time(self, whole: Run) -> None:
+        assert render(whole) == render(whole)
+
+
+class TestNothingDiffers:
+    def test_the_page_names_no_winner(self) -> None:
+        run = quick_run(costs=synthetic.Costs().alike(), seed=3)
+        text = render(run)
+        assert '<tr class="winner">' not in text
+        assert text.count('<tr class="tie">') == 6
+        assert "Nothing that was measured tells these deployments apart" in text
+        assert not re.search(r"less CPU|the throughput of|shorter p99", Page(text).text)
+
+
+class TestBrokenRuns:
+    """The page is made from what is there, says what is missing, and draws nothing from nothing."""
+
+    @pytest.mark.parametrize("name", BROKEN)
+    def test_is_made(self, whole: Run, name: str) -> None:
+        run = BROKEN[name](whole)
+        made = Page(render(run))
+        assert not re.search(r"\b(nan|inf|None)\b", made.text)
+        assert set(made.targets) <= set(made.ids)
+        assert len(findings(run)) <= 5
+        assert not re.search(r"\b(nan|inf|None)\b", " ".join(findings(run)))
+
+    def test_an_empty_run_has_no_plots_and_says_so(self, whole: Run) -> None:
+        made = Page(render(BROKEN["only a header"](whole)))
+        assert made.data == {}
+        assert "no trial that can be used" in made.text
+        assert made.text.count("Not measured") >= 3
+
+    def test_failed_trials_are_listed_with_their_reason(self, whole: Run) -> None:
+        run = changed(
+            whole,
+            lambda trial: (
+                replace(trial, requests=0, latency_us={}, doubts=("the generator failed: killed",))
+                if trial.order == 7
+                else trial
+            ),
+        )
+        made = Page(render(run))
+        assert "125 of 126 trials used" in made.text
+        assert "the generator failed: killed" in made.text
+
+    def test_the_generator_as_limit_is_counted(self, whole: Run) -> None:
+        run = changed(
+            whole,
+            lambda trial: (
+                replace(trial, doubts=("the generator was the limit: 98 % of its processor",))
+                if trial.order < 3
+                else trial
+            ),
+        )
+        assert "the generator was the limit in 3" in Page(render(run)).text
+
+    def test_a_folder_without_trials_is_refused_in_one_line(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="holds no run"):
+            write_report(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestHostileText:
+    """Text from a trial stays text, in the page and in the data of its plots."""
+
+    def test_no_element_comes_of_it(self, hostile: str, page: Page) -> None:
+        made = Page(hostile)
+        assert "img" not in made.tags
+        assert len(made.scripts) == len(page.scripts)
+        assert len(made.data) == len(page.data)
+        assert EVIL in made.text
+
+    def test_it_arrives_whole_in_the_plots(self, hostile: str) -> None:
+        assert EVIL in json.dumps(Page(hostile).data, ensure_ascii=False).replace('\\"', '"')
+
+
+class TestWriting:
+    def test_writes_whole_or_not_at_all(self, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = synthetic.write(tmp_path / "run", whole)
+        path = write_report(folder)
+        assert path == folder / "report.html"
+        before = path.read_bytes()
+
+        def fail(*_: object) -> None:
+            raise OSError("disk full")
+
+        monkeypatch.setattr(Path, "replace", fail)
+        with pytest.raises(OSError, match="disk full"):
+            write_report(folder)
+        assert path.read_bytes() == before
+        assert sorted(entry.name for entry in folder.iterdir()) == ["report.html", FILE_NAME]
+
+
+class TestFindings:
+    def test_are_five_sentences_of_plain_text_with_the_page_s_facts(self, whole: Run, page: Page) -> None:
+        found = findings(whole)
+        assert len(found) == 5
+        assert all(sentence.endswith(".") and "<" not in sentence for sentence in found)
+        text = " ".join(page.text.split())
+        for sentence in found[:3]:
+            figure = re.search(rf"\S+\s{words.TIMES} \w+ \w+", sentence)
+            assert figure is not None
+            assert " ".join(figure.group().split()) in text
+
+    def test_name_the_needs_that_the_issue_asks_for(self, whole: Run) -> None:
+        starts = [sentence.partition(":")[0] for sentence in findings(whole)]
+        assert starts[:3] == ["Many short connections", "Many slow requests", "Few busy clients"]
