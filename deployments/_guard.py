@@ -2,13 +2,15 @@
 
 The launcher starts it before the server and holds the other end of its standard input. The one line that it
 reads there is the server's process group. While the launcher lives nothing more comes; when it ends without
-having killed the guard first, the end of file is the signal to act.
+having killed the guard first, the end of file is the signal to act. The one argument is the server's folder of
+rendered files, which goes too.
 
 Why not PR_SET_PDEATHSIG: it reaches the server's first process only, not its workers; it fires when the
 thread that started the server ends, not only with the process; and setting it takes code between fork and exec.
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -17,12 +19,16 @@ PATIENCE_S = 5.0
 
 
 def main() -> None:
-    """Wait for the launcher's end, then end the group: SIGTERM, patience, SIGKILL."""
+    """Wait for the launcher's end, then end the group and remove the folder."""
     line = sys.stdin.readline()
-    if not line.strip():
-        return  # the launcher died before it had started anything
-    group = int(line)
     sys.stdin.read()
+    if line.strip():  # otherwise the launcher died before it had started anything
+        end(int(line))
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+
+
+def end(group: int) -> None:
+    """SIGTERM, patience, SIGKILL."""
     try:
         os.killpg(group, signal.SIGTERM)
         deadline_s = time.monotonic() + PATIENCE_S

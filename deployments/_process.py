@@ -37,6 +37,7 @@ class ServerProcess:
     ) -> None:
         """Start it in `folder`, its output appended to `log`, on the processors `cpus` (None: on ours).
 
+        The folder is the server's own: should this process die before `stop`, it is removed with the server.
         Raises DeploymentError when the log cannot be opened or the processors are not to be had.
         """
         self._status: int | None = None
@@ -45,7 +46,7 @@ class ServerProcess:
         except OSError as error:
             raise DeploymentError(f"{log}: cannot open the server's log ({error.strerror}); choose another") from error
         with log_file:
-            self._guard = _Guard()
+            self._guard = _Guard(folder)
             try:
                 self._process = _start(command, environment, folder, log_file, cpus)
             except BaseException:
@@ -161,13 +162,13 @@ def _on_processors(cpus: frozenset[int] | None) -> Iterator[None]:
 
 
 class _Guard:
-    """The process that ends the server if we die before we could."""
+    """The process that ends the server, and removes its folder, if we die before we could."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         reading, self._writing = os.pipe()  # not inherited: the end of this process closes it
         try:
             self._process = subprocess.Popen(
-                (sys.executable, "-I", "-S", _guard.__file__),
+                (sys.executable, "-I", "-S", _guard.__file__, folder.absolute()),
                 stdin=reading,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -64,7 +64,7 @@ class Threads:
     """How many threads run requests. count None: there is no such number, or no bound."""
 
     count: int | None
-    meaning: str  # "16 threads", "a thread for each connection", "one event loop"
+    meaning: str  # "16 threads", "a thread per connection", "one event loop"
     refusal: str | None = None  # why another number cannot be asked for; None: it can
 
     def chosen(self, name: DeploymentName, wanted: int | None) -> int | None:
@@ -88,8 +88,7 @@ class Handshake(StrEnum):
 
     IN_ACCEPT = "in the accept loop"  # one silent client stops everybody
     IN_POOL = "in a pool thread"  # as many silent clients as threads stop everybody
-    IN_OWN_THREAD = "in a thread of its own"
-    IN_EVENT_LOOP = "in the event loop"
+    IN_EVENT_LOOP = "in the event loop"  # nobody waits for it
 
 
 class ClientCertificates(StrEnum):

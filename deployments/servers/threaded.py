@@ -30,7 +30,7 @@ def _launch(_site: Site, *, stack: TlsStack) -> Launch:
     )
 
 
-def _deployment(stack: TlsStack, *, variant: str | None, session_ids: bool, needs: tuple[str, ...]) -> Deployment:
+def _deployment(stack: TlsStack, *, variant: str | None, needs: tuple[str, ...]) -> Deployment:
     return Deployment(
         name=DeploymentName("flask", "threaded", variant),
         summary=f"this project's own threaded server, TLS by {stack}",
@@ -41,9 +41,9 @@ def _deployment(stack: TlsStack, *, variant: str | None, session_ids: bool, need
             tls_restriction="DEVICE_TLS_VERSIONS",
             alpn=("http/1.1",),
             keep_alive=True,
-            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=session_ids, tls_1_3_ticket=True),
-            client_certificates=ClientCertificates.NOT_TOLD,
-            handshake=Handshake.IN_OWN_THREAD,
+            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
+            client_certificates=ClientCertificates.TOLD,
+            handshake=Handshake.IN_EVENT_LOOP,
             reload="none",
             stop_finishes_requests=True,
             stop_status=0,
@@ -54,6 +54,6 @@ def _deployment(stack: TlsStack, *, variant: str | None, session_ids: bool, need
 
 
 DEPLOYMENTS: Final = (
-    _deployment(TlsStack.STDLIB, variant=None, session_ids=False, needs=("flask", "httptools")),
-    _deployment(TlsStack.PYOPENSSL, variant="pyopenssl", session_ids=True, needs=("flask", "httptools", "pyopenssl")),
+    _deployment(TlsStack.STDLIB, variant=None, needs=("flask", "httptools")),
+    _deployment(TlsStack.PYOPENSSL, variant="pyopenssl", needs=("flask", "httptools", "pyopenssl")),
 )

@@ -29,7 +29,8 @@ import sys, signal
 from pathlib import Path
 from deployments._process import ServerProcess
 command = [sys.executable, "-S", "-c", {server!r}]
-server = ServerProcess(command, environment={{}}, folder=Path("."), log=Path("log"), cpus=None)
+Path("own").mkdir()
+server = ServerProcess(command, environment={{}}, folder=Path("own"), log=Path("log"), cpus=None)
 print(server.pid, flush=True)
 signal.pause()
 """
@@ -124,6 +125,7 @@ class TestLauncherDies:
             launcher.send_signal(number)
         for each in started:
             wait_for(lambda each=each: is_gone(each))  # type: ignore[misc]  # a lambda's default has no type
+        wait_for(lambda: not (tmp_path / "own").exists())
 
 
 class TestProcessors:

@@ -80,7 +80,7 @@ class Served:
 def served(state: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
     serving = Served([request.param, "--port", "0", "--state", str(state)], tmp_path / "ready.json")
     yield serving
-    serving.process.kill()
+    serving.process.terminate()
     serving.process.communicate()
 
 
