@@ -37,13 +37,26 @@ class _StopRequestedError(BaseException):
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes that serve.")
 @click.option("--threads", type=int, help="Threads for requests, where the server has such a number.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once it answers, removed at the end.")
-@click.option("--tls", type=click.Choice(tuple(deployments.TLS_CHOICES)), default="1.2+1.3", show_default=True)
-@click.option("--auth", type=click.Choice(deployments.AUTH_CHOICES), default="digest", show_default=True)
+@click.option(
+    "--tls",
+    type=click.Choice(tuple(deployments.TLS_CHOICES)),
+    default="1.2+1.3",
+    show_default=True,
+    help="Versions served; off: plain HTTP.",
+)
+@click.option(
+    "--auth",
+    type=click.Choice(deployments.AUTH_CHOICES),
+    default="digest",
+    show_default=True,
+    help="none: everybody on this machine is let in.",
+)
 @click.option(
     "--certificate-kind",
     type=click.Choice([kind.value for kind in KeyKind]),
     default=KeyKind.ECDSA_P256.value,
     show_default=True,
+    help="Key of the server's certificate.",
 )
 @click.option(
     "--group",
@@ -109,7 +122,8 @@ def _serve(name: str, options: deployments.ServeOptions, ready_file: Path | None
 
 def _introduce(running: deployments.RunningServer, options: deployments.ServeOptions) -> None:
     deployment = deployments.find(running.name)
-    threads = deployment.threads.meaning if running.threads is None else f"{running.threads} threads"
+    usual = running.threads == deployment.threads.count
+    threads = deployment.threads.meaning if usual else f"{running.threads} threads"
     click.echo(f"{running.name}: {deployment.summary}; {threads}")
     if deployment.warning is not None:
         click.echo(f"mind: {deployment.warning}")
