@@ -10,33 +10,24 @@ import httptools
 class Answers:
     """The answers on one connection. Looks at no header: who needs one parses the answer again, as `WholeAnswer`."""
 
-    __slots__ = ("begun", "content_bytes", "keep_alive", "parser", "whole")
+    __slots__ = ("_parser", "content_bytes", "feed", "keep_alive", "status", "whole")
 
     def __init__(self) -> None:
-        self.begun = False  # its headers are complete
-        self.whole = 0  # answers since the request: more than one is one too many
-        self.content_bytes = 0  # chunks joined
-        self.keep_alive = True
-        self.parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-
-    @property
-    def status(self) -> int:
-        """Of the answer that was parsed last."""
-        assert self.parser is not None  # noqa: S101 for the type checker: nobody asks after close
-        return self.parser.get_status_code()
+        self.whole = 0  # answers since `expect`: more than one is one too many
+        self.content_bytes = 0  # of them, chunks joined
+        self.status = 0  # of the last
+        self.keep_alive = True  # whether it lets the connection live
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self.feed = self._parser.feed_data
 
     def expect(self) -> None:
         """A request is about to be sent."""
-        self.begun = False
         self.whole = self.content_bytes = 0
 
     def close(self) -> None:
-        """The parser holds this object and this object the parser: cut, or it waits for the cyclic collector."""
-        self.parser = None
-
-    def on_headers_complete(self) -> None:
-        """Called by httptools."""
-        self.begun = True
+        """The parser holds this object and this object the parser: cut, or they wait for the cyclic collector."""
+        self._parser = None
+        del self.feed
 
     def on_body(self, body: bytes) -> None:
         """Called by httptools."""
@@ -44,12 +35,11 @@ class Answers:
 
     def on_message_complete(self) -> None:
         """Called by httptools. Only in here does llhttp know whether the connection may be kept."""
-        assert self.parser is not None  # noqa: S101 for the type checker: the parser itself is calling
-        if self.parser.get_status_code() < 200:  # RFC 9110 section 15.2: interim, the answer is still to come
-            self.begun = False
-            return
-        self.whole += 1
-        self.keep_alive = self.parser.should_keep_alive()
+        assert self._parser is not None  # noqa: S101 for the type checker: the parser itself is calling
+        self.status = status = self._parser.get_status_code()
+        if status >= 200:  # RFC 9110 section 15.2: below, it is interim and the answer still to come
+            self.whole += 1
+            self.keep_alive = self._parser.should_keep_alive()
 
 
 class WholeAnswer:
@@ -57,10 +47,18 @@ class WholeAnswer:
 
     def __init__(self, pieces: Iterable[bytes | bytearray]) -> None:
         self.content = b""
+        self.status = 0
+        self.begun = False  # its headers are complete
         self._headers: list[tuple[str, str]] = []
         parser = httptools.HttpResponseParser(self)
         for piece in pieces:
             parser.feed_data(piece)
+        self.status = parser.get_status_code()
+
+    @property
+    def delimited_by_closing(self) -> bool:
+        """Whether the end of the connection ends the content, RFC 9112 section 6.3: neither a length nor chunks."""
+        return self.begun and not self.header("content-length") and not self.header("transfer-encoding")
 
     def header(self, name: str) -> list[str]:
         """Return the values of the header lines of a name, one for each line."""
@@ -69,10 +67,15 @@ class WholeAnswer:
     def on_message_begin(self) -> None:
         """Called by httptools. Whatever was there is of an interim answer."""
         self._headers.clear()
+        self.begun = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by httptools."""
         self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        """Called by httptools."""
+        self.begun = True
 
     def on_body(self, body: bytes) -> None:
         """Called by httptools."""

@@ -51,7 +51,8 @@ class _Tls:
         self._object = target.context.wrap_bio(
             self.incoming, self._outgoing, server_hostname=target.server_name, session=session
         )
-        self.write = self._object.write  # into the BIO; `flush` sends it
+        self.write = self._object.write
+        self.to_send = self._outgoing.read  # what `write` made of it
         self.read_into = self._object.read
 
     @property
@@ -78,10 +79,6 @@ class _Tls:
         return Handshake(
             us, bool(self._object.session_reused), self._object.version() or "", cipher[0] if cipher else ""
         )
-
-    def flush(self) -> bytes:
-        """Take what is to be sent."""
-        return self._outgoing.read()
 
     def goodbye(self) -> bytes:
         """Take the close_notify to send, RFC 8446 section 6.1. The peer's is not waited for."""
@@ -146,7 +143,7 @@ class Connection:
         try:
             if tls is not None:
                 tls.write(request)
-                request = tls.flush()
+                request = tls.to_send()
             wire.send(request)
             while not answers.whole:
                 wire.wait()
@@ -154,10 +151,10 @@ class Connection:
                 if not count:
                     self._ended()
                 elif tls is None:
-                    self._parse(_CIPHER_TEXT[:count])
+                    self._pieces.append(data := _CIPHER_TEXT[:count])
+                    answers.feed(data)
                 else:
-                    tls.incoming.write(_CIPHER_VIEW[:count])
-                    self._decrypt(tls)
+                    self._decrypt(tls, count)
         except (OSError, httptools.HttpParserError) as error:
             raise self._explained(error) from error
         if answers.whole > 1:
@@ -189,9 +186,11 @@ class Connection:
         self._answers.close()
         self._wire.close(last_words=b"" if self._tls is None else self._tls.goodbye())
 
-    def _decrypt(self, tls: _Tls) -> None:
-        """Parse all the plain text that can be had now: several records, or one, or not yet one."""
-        while tls.incoming.pending:
+    def _decrypt(self, tls: _Tls, count: int) -> None:
+        """Parse all the plain text that can be had now: of several records, or one, or none yet."""
+        incoming = tls.incoming
+        incoming.write(_CIPHER_VIEW[:count])
+        while incoming.pending:
             try:
                 count = int(tls.read_into(_RECORD, _PLAIN_TEXT))
             except ssl.SSLWantReadError:  # a ticket, or the first part of a record
@@ -199,27 +198,19 @@ class Connection:
             if not count:  # close_notify
                 self._ended()
                 return
-            self._parse(_PLAIN_TEXT[:count])
-
-    def _parse(self, data: bytearray) -> None:
-        self._pieces.append(data)
-        assert self._answers.parser is not None  # noqa: S101 for the type checker
-        self._answers.parser.feed_data(data)
+            self._pieces.append(data := _PLAIN_TEXT[:count])
+            self._answers.feed(data)
 
     def _ended(self) -> None:
         """Take the end of the connection for the end of the answer where HTTP means it so, else for an error."""
         answers = self._answers
         if answers.whole:  # the answer came with the end
             answers.keep_alive = False
-        elif answers.begun and self._delimited_by_closing():
-            answers.whole, answers.keep_alive = 1, False
-        else:
-            raise DroppedError("closed", before_answer=not self._pieces)
-
-    def _delimited_by_closing(self) -> bool:
-        """RFC 9112 section 6.3: neither a length nor chunks."""
+            return
         answer = self.answer()
-        return not answer.header("content-length") and not answer.header("transfer-encoding")
+        if not answer.delimited_by_closing:
+            raise DroppedError("closed", before_answer=not self._pieces)
+        answers.whole, answers.status, answers.keep_alive = 1, answer.status, False
 
     def _explained(self, error: Exception) -> ClientError:
         if isinstance(error, ssl.SSLError):

@@ -16,6 +16,7 @@ from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 import gevent
+import psutil
 from locust import events
 from locust.env import Environment
 from locust.exception import StopTest
@@ -105,6 +106,8 @@ def begin(environment: Environment, runner: Runner, **_: object) -> None:
         try:
             session.check(connect=options.headless)
         except _SetupError as error:
+            if options.processes:
+                _end_workers()
             _give_up(str(error))
     if isinstance(runner, MasterRunner):  # has no users; the tables come from its workers
         return
@@ -149,6 +152,12 @@ def _recorder(file: str | None, runner: Runner) -> Recorder | None:
         return Recorder(path)
     except OSError as error:
         _give_up(f"{path}: cannot write the recording ({error.strerror}); give another file with --record")
+
+
+def _end_workers() -> None:
+    """End the workers that --processes made. Locust ends its workers by a message, which these are too young to get."""
+    for child in psutil.Process().children():
+        child.terminate()
 
 
 def _give_up(line: str) -> NoReturn:

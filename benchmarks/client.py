@@ -1,0 +1,287 @@
+"""What a request costs the load generator: our client with Digest beside FastHttpUser without it, and wrk.
+
+All against the same nginx, keep-alive TLS 1.3, 16 connections; generator and server pinned to one processor each; the
+three take turns, in random order in each block. Ours and FastHttpUser run inside Locust, statistics included; counted
+is the process's CPU time between two moments of the run. wrk's is that of its whole run, start and handshakes included.
+Our client answers the server's challenge and computes a Digest for each request; nginx does not check it.
+
+Goals: at most 1/4.5 of FastHttpUser, at most 1.8 times wrk.
+
+    python -m benchmarks.client [--blocks N] [--seconds S] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from string import Template
+
+from certs import KeyKind
+from device_api.state import open_state
+from harness.recording import read_recording
+from harness.statistics import ratio_interval
+
+CONNECTIONS = 16
+OF_FAST_HTTP_USER = 1 / 4.5
+OF_WRK = 1.8
+PATH = "/restconf/data/ietf-system:system-state"
+OPEN_PATH = "/open"  # the same answer, without a challenge
+
+NGINX = Template("""
+daemon off;
+pid $folder/nginx.pid;
+error_log $folder/nginx.log;
+worker_processes 1;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    default_type application/yang-data+json;
+    server {
+        listen 127.0.0.1:$port ssl;
+        ssl_certificate $chain;
+        ssl_certificate_key $key;
+        ssl_protocols TLSv1.3;
+        set $$answer '$answer';
+        location $open_path { return 200 $$answer; }
+        location / {
+            add_header WWW-Authenticate $$challenge always;
+            if ($$http_authorization = "") { return 401; }
+            return 200 $$answer;
+        }
+    }
+    map $$http_authorization $$challenge {
+        "" 'Digest realm="network-device", qop="auth", algorithm=SHA-256, nonce="$nonce"';
+    }
+}
+""")
+ANSWER = json.dumps({"ietf-system:system-state": {"clock": {"boot-datetime": "2026-11-24T07:00:00Z"}}}).ljust(219)
+
+
+class NotMeasured(Exception):  # noqa: N818 what is printed, not an error of ours
+    """This machine or this run cannot give the figure; str() says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the generators send their requests."""
+
+    url: str
+    state: Path
+    ca_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one generator used in one block."""
+
+    requests: int
+    cpu_us: float
+
+    @property
+    def us_per_request(self) -> float:
+        """CPU time of the generator for one request."""
+        return self.cpu_us / self.requests
+
+
+def ours(server: Server, seconds: float, folder: Path) -> Cost:
+    """Our KeepAliveUser, from its own recording: all slices from a second after the first request on."""
+    record = folder / "recording"
+    locust(
+        Path(__file__).parents[1] / "bench" / "keep_alive.py",
+        seconds,
+        "--host", server.url, "--device-state", str(server.state), "--record", str(record),
+    )  # fmt: skip
+    busy = [piece for piece in read_recording(record).slices if piece.requests and piece.users == CONNECTIONS][4:]
+    errors = [reason for piece in busy for reason in piece.errors]
+    if errors or not busy:
+        raise NotMeasured(f"our client failed: {', '.join(errors) or 'no request at all'}")
+    return Cost(sum(piece.requests for piece in busy), sum(piece.generator_cpu_us for piece in busy))
+
+
+def fast_http_user(server: Server, seconds: float, folder: Path) -> Cost:
+    """Locust's FastHttpUser, counted by its own locustfile."""
+    result = folder / "fast"
+    locust(
+        Path(__file__).with_name("fast_http_user.py"),
+        seconds,
+        "--host", server.url,
+        CLIENT_BENCHMARK_RESULT=str(result), CLIENT_BENCHMARK_WINDOW_S=str(seconds), CLIENT_BENCHMARK_PATH=OPEN_PATH,
+    )  # fmt: skip
+    counted = json.loads(result.read_text(encoding="ascii"))
+    if counted["failures"]:
+        raise NotMeasured(f"FastHttpUser had {counted['failures']} failures")
+    return Cost(counted["requests"], counted["cpu_us"])
+
+
+def wrk(server: Server, seconds: float, folder: Path) -> Cost:
+    """C on epoll and OpenSSL, the cheapest generator there is; the whole process's CPU time."""
+    output = folder / "wrk"
+    with output.open("wb") as stdout:
+        process = subprocess.Popen(
+            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", server.url + OPEN_PATH], stdout=stdout
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status
+    counted = re.search(r"(\d+) requests in", output.read_text(encoding="ascii"))
+    if status or counted is None or "Non-2xx" in output.read_text(encoding="ascii"):
+        raise NotMeasured("wrk failed")
+    return Cost(int(counted[1]), (usage.ru_utime + usage.ru_stime) * 1e6)
+
+
+Generator = Callable[[Server, float, Path], Cost]
+GENERATORS: dict[str, Generator] = {"ours, Digest": ours, "FastHttpUser": fast_http_user, "wrk": wrk}
+
+
+def locust(locustfile: Path, seconds: float, *options: str, **environ: str) -> None:
+    """Run Locust for the window, a second before it and at least half of one after."""
+    command = [
+        sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary",
+        "-u", str(CONNECTIONS), "-r", str(CONNECTIONS), "-t", f"{math.ceil(seconds + 1.5)}s", *options,
+    ]  # fmt: skip
+    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotMeasured(f"Locust ended with status {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+
+
+@contextmanager
+def pinned(processor: int) -> Iterator[None]:
+    """What is started in here runs on one processor."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {processor})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def nginx(folder: Path, processor: int) -> Iterator[Server]:
+    """Serve on a free port until the block ends."""
+    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    for name, found in (("nginx", program), ("wrk", shutil.which("wrk"))):
+        if found is None:
+            package = "nginx-light" if name == "nginx" else name
+            raise NotMeasured(f"{name} is not installed: apt-get install {package}")
+    state = open_state(folder / "state")
+    files = state.certificate(KeyKind.ECDSA_P256)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        NGINX.substitute(
+            folder=folder,
+            port=port,
+            chain=files.chain,
+            key=files.key,
+            answer=ANSWER,
+            open_path=OPEN_PATH,
+            nonce="0" * 48,
+        ),
+        encoding="ascii",
+    )
+    with pinned(processor):
+        process = subprocess.Popen([str(program), "-e", str(folder / "nginx.log"), "-c", str(configuration)])
+    try:
+        await_listening(port, process)
+        yield Server(f"https://127.0.0.1:{port}", state.folder, state.ca_file)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def await_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server accepts connections, at most five seconds."""
+    deadline_s = time.monotonic() + 5
+    while time.monotonic() < deadline_s and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise NotMeasured("nginx did not start")
+
+
+def measure(blocks: int, seconds: float) -> dict[str, list[Cost]]:
+    """Run all generators once a block; return their costs, one a block."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        raise NotMeasured("it takes two processors: one for the server, one for the generator")
+    costs: dict[str, list[Cost]] = {name: [] for name in GENERATORS}
+    order = random.Random(3)
+    with tempfile.TemporaryDirectory() as name, nginx(Path(name), processors[0]) as server, pinned(processors[-1]):
+        for block in range(blocks):
+            for generator in order.sample(list(GENERATORS), len(GENERATORS)):
+                cost = GENERATORS[generator](server, seconds, Path(name))
+                costs[generator].append(cost)
+                print(
+                    f"  block {block + 1}/{blocks}  {generator:<13} {cost.us_per_request:6.2f} µs/request", flush=True
+                )
+    return costs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and compare with the goals. 1 when one was missed or could not be measured."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of measuring, for each generator in each block")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there")
+    options = parser.parse_args(arguments)
+    try:
+        costs = measure(options.blocks, options.seconds)
+    except NotMeasured as reason:
+        print(f"not measured: {reason}")
+        return 1
+    us = {name: [cost.us_per_request for cost in of_blocks] for name, of_blocks in costs.items()}
+    for name, values in us.items():
+        print(f"{name:<13} {statistics.median(values):6.2f} µs CPU a request (median of {len(values)} blocks)")
+    results = [
+        compare(us, "FastHttpUser", OF_FAST_HTTP_USER),
+        compare(us, "wrk", OF_WRK),
+    ]
+    if options.json:
+        kept = {name: [asdict(cost) for cost in of_blocks] for name, of_blocks in costs.items()}
+        options.json.write_text(json.dumps({"costs": kept, "ratios": [asdict(result) for result in results]}, indent=1))
+    return int(not all(result.met for result in results))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Ours as a multiple of a peer's cost, with a 95 % interval."""
+
+    peer: str
+    ratio: float
+    low: float
+    high: float
+    goal: float
+    met: bool
+
+
+def compare(us: dict[str, list[float]], peer: str, goal: float) -> Result:
+    """Compare block by block, and say so."""
+    interval = ratio_interval(us["ours, Digest"], us[peer])
+    met = interval.estimate <= goal
+    print(
+        f"ours / {peer}: {interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f});"
+        f" goal: at most {goal:.3f}: {'met' if met else 'MISSED'}"
+    )
+    return Result(peer, interval.estimate, interval.low, interval.high, goal, met)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
