@@ -56,7 +56,7 @@ def describe_environment(pinning: Pinning) -> dict[str, Any]:
         "virtual": "hypervisor" in _text(Path("/proc/cpuinfo")),
         "server_cpus": sorted(pinning.server),
         "generator_cpus": sorted(pinning.generator),
-        "notes": [pinning.doubt] if pinning.doubt else [],
+        "notes": [pinning.note] if pinning.note else [],
     }
 
 

@@ -19,6 +19,11 @@ from harness.recording import Bytes, Handshakes, HandshakeTimes
 FORMAT = 1
 FILE_NAME = "trials.jsonl"
 
+# How doubts begin that say: somebody else was the limit, or in the way. Rates and latencies are then not the server's;
+# its CPU time for one request still is, within some per cent that fall on all cells alike and widen the intervals.
+GENERATOR_LIMIT = "the generator was the limit"
+NEIGHBOURS = "neighbours took"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class TrialId:
@@ -76,7 +81,7 @@ class Trial:
     server_cpu_us: float = 0.0  # user and system, the server's whole process tree
     generator_cpu_us: float = 0.0
     neighbour_cpu_us: float = 0.0  # what others took of the server's processors
-    rss_bytes: int = 0  # the server's whole process tree, at the window's end
+    rss_bytes: int = 0  # the most that was seen of the server's whole process tree
     tls: NegotiatedTls | None = None  # None: no TLS
     bytes: Bytes = field(default_factory=Bytes)
     doubts: tuple[str, ...] = ()  # "generator was the limit"; empty is good
@@ -94,8 +99,14 @@ class Trial:
 
     @property
     def is_sound(self) -> bool:
-        """Whether figures may be taken of it."""
+        """Whether any figure may be taken of it."""
         return not self.doubts and self.requests > 0
+
+    @property
+    def costs_are_sound(self) -> bool:
+        """Whether its CPU time for one request may be used: all doubts are about who else was busy."""
+        contended = (GENERATOR_LIMIT, NEIGHBOURS)
+        return self.requests > 0 and all(doubt.startswith(contended) for doubt in self.doubts)
 
     @property
     def requests_per_s(self) -> float:
@@ -133,8 +144,13 @@ class Run:
 
     @property
     def sound_trials(self) -> tuple[Trial, ...]:
-        """The trials that figures may be taken of."""
+        """The trials that any figure may be taken of."""
         return tuple(trial for trial in self.trials if trial.is_sound)
+
+    @property
+    def cost_trials(self) -> tuple[Trial, ...]:
+        """The trials whose CPU time for one request may be used: the sound ones, and those that were only contended."""
+        return tuple(trial for trial in self.trials if trial.costs_are_sound)
 
     @property
     def doubtful_trials(self) -> tuple[Trial, ...]:

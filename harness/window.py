@@ -17,10 +17,11 @@ from harness.histograms import merge
 from harness.pinning import Pinning
 from harness.plan import SLICE_S, Cell
 from harness.recording import Bytes, Handshakes, HandshakeTimes, Negotiated, Recording, Slice
+from harness.trials import GENERATOR_LIMIT, NEIGHBOURS
 
 WARM_UP_S = 0.25  # after a slice that ended with all clients there, so half a second of load is left out
-GENERATOR_LIMIT = 0.9  # of its processor: a closed loop that is busier waits for itself, not for the server
-SERVER_LIMIT = 0.9  # of its processors, by itself: then the server was the limit, however busy the generator
+GENERATOR_BUSY = 0.9  # of its processor: a closed loop that is busier waits for itself, not for the server
+SERVER_BUSY = 0.9  # of its processors, by itself: then the server was the limit, however busy the generator
 NEIGHBOUR_LIMIT = 0.2  # of the server's processors: shared caches then cost several per cent
 STARVED_IDLE = 0.05  # a generator's processor without this much idle time had none to spare
 RESUMED_SHARE = 0.95  # of the handshakes of that scenario: a client's first is full
@@ -141,9 +142,9 @@ def _add_up(
         "no request was answered" if not requests else None,
         f"{out_of_range} answers took over a minute" if out_of_range else None,
         None
-        if shared or server_cpu_us > SERVER_LIMIT * server_us
+        if shared or server_cpu_us > SERVER_BUSY * server_us
         else _limit_doubt(generator_cpu_us / window_us, generator_busy_us / window_us),
-        f"neighbours took {neighbour_us / server_us:.0%} of the server's processor"
+        f"{NEIGHBOURS} {neighbour_us / server_us:.0%} of the server's processor"
         if neighbour_us > NEIGHBOUR_LIMIT * server_us
         else None,
         _handshake_doubt(cell, handshakes),
@@ -201,8 +202,8 @@ def _handshake_doubt(cell: Cell, seen: Handshakes) -> str | None:
 
 
 def _limit_doubt(generator_share: float, busy_share: float) -> str | None:
-    if generator_share > GENERATOR_LIMIT:
-        return "the generator was the limit"
+    if generator_share > GENERATOR_BUSY:
+        return GENERATOR_LIMIT
     if busy_share > 1 - STARVED_IDLE:
-        return f"the generator was the limit: neighbours took {busy_share - generator_share:.0%} of its processor"
+        return f"{GENERATOR_LIMIT}: neighbours took {busy_share - generator_share:.0%} of its processor"
     return None

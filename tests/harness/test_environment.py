@@ -23,7 +23,7 @@ class TestDescription:
 
     def test_one_processor_is_noted(self) -> None:
         both = frozenset({0})
-        assert describe_environment(Pinning(both, both))["notes"] == [ONE_PROCESSOR]
+        assert describe_environment(Pinning(both, both, ONE_PROCESSOR))["notes"] == [ONE_PROCESSOR]
 
     def test_processor_name(self) -> None:
         assert processor_name("processor\t: 0\nmodel name\t: AMD EPYC 7B13\n") == "AMD EPYC 7B13"

@@ -6,7 +6,12 @@ import os
 
 import pytest
 
-from harness.pinning import ONE_PROCESSOR, Pinning, choose_pinning, stay_off
+from harness.pinning import ONE_CORE, ONE_PROCESSOR, Pinning, choose_pinning, parse_list, stay_off
+
+
+def pairs(number: int) -> frozenset[int]:
+    """A machine whose processors 0 and 1 are one core, 2 and 3 the next."""
+    return frozenset({number & ~1, number | 1})
 
 
 class TestChoice:
@@ -21,14 +26,34 @@ class TestChoice:
         ],
     )
     def test_apart(self, allowed: set[int], server_processors: int, server: set[int], generator: set[int]) -> None:
-        pinning = choose_pinning(frozenset(allowed), server_processors=server_processors)
-        assert pinning == Pinning(frozenset(server), frozenset(generator))
-        assert pinning.doubt is None
+        pinning = choose_pinning(
+            frozenset(allowed), server_processors=server_processors, siblings=lambda number: frozenset({number})
+        )
+        assert pinning == Pinning(frozenset(server), frozenset(generator), None)
+
+    @pytest.mark.parametrize(
+        ("allowed", "server"),
+        [
+            ({0, 1, 2, 3}, {1}),  # 2 and 3 are one core
+            ({0, 3}, {0}),
+            ({0, 2, 3}, {0}),
+        ],
+    )
+    def test_not_on_one_core(self, allowed: set[int], server: set[int]) -> None:
+        pinning = choose_pinning(frozenset(allowed), siblings=pairs)
+        assert pinning == Pinning(frozenset(server), frozenset({3}), None)
+
+    def test_one_core_is_shared_and_said(self) -> None:
+        pinning = choose_pinning(frozenset({2, 3}), siblings=pairs)
+        assert pinning == Pinning(frozenset({2}), frozenset({3}), ONE_CORE)
 
     def test_one_processor_is_shared_and_said(self) -> None:
         pinning = choose_pinning(frozenset({3}))
-        assert pinning == Pinning(frozenset({3}), frozenset({3}))
-        assert pinning.doubt == ONE_PROCESSOR
+        assert pinning == Pinning(frozenset({3}), frozenset({3}), ONE_PROCESSOR)
+
+    @pytest.mark.parametrize(("text", "numbers"), [("0\n", {0}), ("0,4\n", {0, 4}), ("0-2,7\n", {0, 1, 2, 7})])
+    def test_the_kernel_s_lists(self, text: str, numbers: set[int]) -> None:
+        assert parse_list(text) == numbers
 
     def test_of_this_machine(self) -> None:
         pinning = choose_pinning()

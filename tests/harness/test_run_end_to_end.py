@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -86,70 +87,85 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=ENDED_WITHIN_S)[1]
 
 
+@dataclass(frozen=True)
+class Story:
+    """What each sitting left behind."""
+
+    folder: Path
+    run_folder: Path
+    interrupted: tuple[int, str, str]
+    interrupted_children_gone: bool
+    interrupted_lines: list[str]
+    killed_children_gone: bool
+    killed_lines: list[str]
+    finished: tuple[int, str, str]
+    finished_lines: list[str]
+
+
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The whole story, once: what each sitting left behind."""
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("run")
-    told: dict[str, object] = {"folder": folder}
 
     first = Bench(folder, "smoke")
     children = first.until_trials(1)
     first.send(signal.SIGINT)
-    told["interrupted"] = first.finish()
-    told["interrupted_children_gone"] = all_gone(children)
-    told["interrupted_lines"] = first.lines()
+    interrupted = first.finish()
+    interrupted_children_gone = all_gone(children)
+    interrupted_lines = first.lines()
 
     run_folder = next(folder.glob("results/*"))
-    told["run_folder"] = run_folder
     second = Bench(folder, "--resume", str(run_folder))
     children = second.until_trials(3)
     second.send(signal.SIGKILL)
     second.finish()
-    told["killed_children_gone"] = all_gone(children)
-    told["killed_lines"] = second.lines()
+    killed_children_gone = all_gone(children)
+    killed_lines = second.lines()
 
     third = Bench(folder, "--resume", str(run_folder))
-    told["finished"] = third.finish()
-    told["finished_lines"] = third.lines()
-    return told
+    return Story(
+        folder=folder,
+        run_folder=run_folder,
+        interrupted=interrupted,
+        interrupted_children_gone=interrupted_children_gone,
+        interrupted_lines=interrupted_lines,
+        killed_children_gone=killed_children_gone,
+        killed_lines=killed_lines,
+        finished=third.finish(),
+        finished_lines=third.lines(),
+    )
 
 
 @pytest.fixture(scope="module")
-def run(story: dict[str, object]) -> Run:
-    folder = story["run_folder"]
-    assert isinstance(folder, Path)
-    return read_run(folder)
+def run(story: Story) -> Run:
+    return read_run(story.run_folder)
 
 
 class TestCtrlC:
     """Servers stopped, what finished kept, the way on printed, status 130."""
 
-    def test_says_how_to_go_on(self, story: dict[str, object]) -> None:
-        status, out, err = story["interrupted"]  # type: ignore[misc]  # a tuple, see the fixture
+    def test_says_how_to_go_on(self, story: Story) -> None:
+        status, out, err = story.interrupted
         assert status == 130
         assert out == ""
-        assert f"Go on with: bench run --resume results/{Path(str(story['run_folder'])).name}" in err
+        assert f"Go on with: bench run --resume {story.run_folder.relative_to(story.folder)} --state" in err
         assert "Traceback" not in err
 
-    def test_leaves_nothing_running(self, story: dict[str, object]) -> None:
-        assert story["interrupted_children_gone"] is True
+    def test_leaves_nothing_running(self, story: Story) -> None:
+        assert story.interrupted_children_gone
 
 
 class TestKill:
     """kill -9 of the harness: no server and no generator outlives it."""
 
-    def test_leaves_nothing_running(self, story: dict[str, object]) -> None:
-        assert story["killed_children_gone"] is True
+    def test_leaves_nothing_running(self, story: Story) -> None:
+        assert story.killed_children_gone
 
 
 class TestWholeRun:
     """Every trial once, the first ones untouched, and a report at the end."""
 
-    def test_nothing_lost_nothing_rewritten(self, story: dict[str, object]) -> None:
-        first, second, last = story["interrupted_lines"], story["killed_lines"], story["finished_lines"]
-        assert isinstance(first, list)
-        assert isinstance(second, list)
-        assert isinstance(last, list)
+    def test_nothing_lost_nothing_rewritten(self, story: Story) -> None:
+        first, second, last = story.interrupted_lines, story.killed_lines, story.finished_lines
         assert len(first) < len(second) < len(last) == 1 + PLAN.trials
         assert last[: len(second)] == second
         assert second[: len(first)] == first
@@ -158,19 +174,17 @@ class TestWholeRun:
         assert sorted(trial.order for trial in run.trials) == list(range(PLAN.trials))
         assert {trial.cell for trial in run.trials} == {cell.name for cell in PLAN.cells}
 
-    def test_report_and_findings(self, story: dict[str, object]) -> None:
-        status, out, err = story["finished"]  # type: ignore[misc]  # a tuple, see the fixture
+    def test_report_and_findings(self, story: Story) -> None:
+        status, out, err = story.finished
         assert status == 0, err
         lines = out.splitlines()
-        page = Path(str(story["folder"])) / lines[-1].removeprefix("report: ")
+        page = story.folder / lines[-1].removeprefix("report: ")
         assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
         assert 1 <= len(lines) - 1 <= 5
         assert "measured " in err
 
-    def test_the_plan_lies_beside_it(self, story: dict[str, object]) -> None:
-        folder = story["run_folder"]
-        assert isinstance(folder, Path)
-        assert 'name = "smoke"' in (folder / "plan.toml").read_text()
+    def test_the_plan_lies_beside_it(self, story: Story) -> None:
+        assert 'name = "smoke"' in (story.run_folder / "plan.toml").read_text()
 
 
 class TestFigures:

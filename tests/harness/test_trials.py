@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,20 @@ class TestFigures:
         marked = synthetic.run(plan, doubtful=[sound.trials[3].id])
         assert [trial.id for trial in marked.doubtful_trials] == [sound.trials[3].id]
         assert len(marked.sound_trials) == len(sound.trials) - 1
+
+    @pytest.mark.parametrize(
+        ("doubts", "requests", "sound", "costs"),
+        [
+            ((), 100, True, True),
+            (("the generator was the limit",), 100, False, True),
+            (("neighbours took 30% of the server's processor", "the generator was the limit: x"), 100, False, True),
+            (("neighbours took 30% of the server's processor", "3 of 9 requests failed: x"), 100, False, False),
+            (("the generator failed: x",), 0, False, False),
+            ((), 0, False, False),
+        ],
+    )
+    def test_contention_spoils_rates_not_costs(
+        self, finished: Run, doubts: tuple[str, ...], requests: int, *, sound: bool, costs: bool
+    ) -> None:
+        trial = replace(finished.trials[0], doubts=doubts, requests=requests)
+        assert (trial.is_sound, trial.costs_are_sound) == (sound, costs)
