@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from harness.errors import UserError
 from harness.lab import Lab, Served, ServerFailedError
 from harness.pinning import Pinning
 from harness.plan import Plan
@@ -21,6 +22,8 @@ from harness.schedule import Start, Turn, remaining, schedule
 from harness.trial_log import TrialLog
 from harness.trials import Load, NegotiatedTls, Options, Trial
 from harness.window import Observation, VoidTrialError, figures
+
+HOPELESS_AFTER = 5  # trials without a figure at the start of a sitting: the others would be no better
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,10 @@ class Runner:
         self._measured_s = 0.0
 
     def run(self) -> Session:
-        """Measure all missing trials. Raises UserError when they cannot be written; KeyboardInterrupt passes."""
+        """Measure all missing trials. KeyboardInterrupt passes.
+
+        Raises UserError when they cannot be written, or when none of the first ones gave a figure.
+        """
         started_s = self._clock_s()
         starts = remaining(schedule(self._plan), [trial.id for trial in self._log.run.trials])
         for start in starts:
@@ -147,6 +153,11 @@ class Runner:
         self._trials += 1
         self._measured_s += trial.window_s if trial.requests else 0.0
         self._display.finished(trial)
+        if self._trials == HOPELESS_AFTER and not self._measured_s:
+            raise UserError(
+                f"none of the first {self._trials} trials gave a figure ({trial.doubts[0]})",
+                hint=f"try `bench serve {trial.deployment}` and a load by hand (`locust -f bench/`)",
+            )
 
 
 def _options(turn: Turn, threads: int | None) -> Options:

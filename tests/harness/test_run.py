@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UserError
 from harness.lab import Served, ServerFailedError
 from harness.pinning import Pinning
 from harness.plan import Cell, Plan, ServerKey
@@ -32,6 +33,10 @@ PROBED = NegotiatedTls(version="TLSv1.3", cipher="probe's", group="X25519", key_
 
 def steady() -> Observation:
     return Observation(recorded(slices(12)), samples())
+
+
+def failed() -> Observation:
+    return Observation(None, samples(), failure="it ended too early")
 
 
 class FakeServed:
@@ -182,9 +187,9 @@ class TestResume:
         assert session.trials == len(again.measured) == PLAN.trials - kept
 
     def test_a_void_trial_is_not_measured_again(self, tmp_path: Path) -> None:
-        go(tmp_path, FakeLab(lambda _cell, _count: Observation(None, samples(), failure="x")))
+        go(tmp_path, FakeLab(lambda cell, _count: failed() if cell.scenario == "full-handshake" else steady()))
         again = FakeLab()
-        assert go(tmp_path, again).measured_share == 0
+        assert go(tmp_path, again).trials == 0
         assert again.started == []
 
 
@@ -193,7 +198,7 @@ class TestTrouble:
 
     def test_a_generator_that_fails(self, tmp_path: Path) -> None:
         def outcome(_cell: Cell, count: int) -> Observation:
-            return Observation(None, samples(), failure="it ended too early") if count == 3 else steady()
+            return failed() if count == 3 else steady()
 
         go(tmp_path, FakeLab(outcome))
         run = read_run(tmp_path)
@@ -218,10 +223,21 @@ class TestTrouble:
         assert len(lab.started) == len(schedule(PLAN)) + 1
 
     def test_a_server_that_always_dies_ends_each_trial_once(self, tmp_path: Path) -> None:
-        lab = FakeLab(lambda _cell, _count: Observation(recorded([]), samples(), server_status=3))
+        def outcome(cell: Cell, _count: int) -> Observation:
+            dies = cell.server.deployment == "quart-hypercorn-asyncio"
+            return Observation(recorded([]), samples(), server_status=3) if dies else steady()
+
+        lab = FakeLab(outcome)
         go(tmp_path, lab)
         assert ids(read_run(tmp_path)) == planned()
         assert len(lab.measured) == PLAN.trials
+
+    def test_when_nothing_works_it_says_so_early(self, tmp_path: Path) -> None:
+        lab = FakeLab(lambda _cell, _count: failed())
+        with pytest.raises(UserError, match=r"none of the first 5 trials gave a figure .the generator failed"):
+            go(tmp_path, lab)
+        assert len(lab.measured) == len(read_run(tmp_path).trials) == 5
+        assert lab.started == lab.stopped
 
     def test_a_server_that_does_not_start(self, tmp_path: Path) -> None:
         go(tmp_path, FakeLab(refuses=lambda server: not server.uses_tls))
