@@ -3,9 +3,10 @@
 Hypercorn as it comes cuts running requests at SIGTERM under TLS (docs/hypercorn-graceful-stop.md). Three things mend
 that, all of them needed:
 
-1. Before Hypercorn is told to stop, the clients are: HTTP/1.1 answers say `connection: close`, HTTP/2 connections get
-   a GOAWAY when they have nothing running or begin something new (some clients, httpx for one, give up what runs when
-   it comes), and running requests are waited for. An ASGI wrapper and Hypercorn's `shutdown_trigger` do that.
+1. Before Hypercorn is told to stop, the clients are, and running requests are waited for: an ASGI wrapper and
+   Hypercorn's `shutdown_trigger` do that. HTTP/1.1 answers say `connection: close`. HTTP/2 connections get a GOAWAY,
+   at once if nothing runs on them, else after the answer or when they begin something new: a GOAWAY beside running
+   requests is right by the RFC, but makes some clients (httpx) give them up.
 2. A connection that ends badly ends all the same. Hypercorn waits for its connections with one `gather`, which the
    first exception ends for all of them, cancelling every request that still runs.
 3. A TLS client that does not answer close_notify is cut off after a moment. Hypercorn waits for its connections to
@@ -51,10 +52,25 @@ class _Peer:
         tls = None if connection is None else connection.get_extra_info("ssl_object")
         self.http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
         self.running = 0  # requests
+        self._has_asked = False
+        self._told = False
+
+    def begins(self) -> None:
+        """Count a request."""
+        self._has_asked = True
+        self.running += 1
+
+    def ends(self) -> None:
+        """Count a request no more."""
+        self.running -= 1
 
     def say_goaway(self) -> None:
-        """Ask an HTTP/2 client to begin nothing new; one of HTTP/1 is asked in its answers."""
-        if self._connection is not None and self.http2:
+        """Ask an HTTP/2 client, once, to begin nothing new; one of HTTP/1 is asked in its answers.
+
+        Before its first request Hypercorn's SETTINGS may still be on their way, and they must be the first frame.
+        """
+        if self.http2 and self._has_asked and not self._told and self._connection is not None:
+            self._told = True
             self._connection.write(_GOAWAY)
 
     def cut_off(self) -> None:
@@ -90,18 +106,17 @@ class GracefulStop:
                 await app(scope, receive, send)
                 return
             peer = self._peers.get(scope["client"]) or _Peer()  # gone already: then nobody needs telling
-            if peer.http2:
-                if self._asked.is_set():
-                    peer.say_goaway()
-            else:
-                send = self._saying_close(send)
-            peer.running += 1
+            peer.begins()
             self._running += 1
+            if self._asked.is_set():
+                peer.say_goaway()  # it did not know
             try:
-                await app(scope, receive, send)
+                await app(scope, receive, send if peer.http2 else self._saying_close(send))
             finally:
                 self._running -= 1
-                peer.running -= 1
+                peer.ends()
+                if self._asked.is_set() and not peer.running:
+                    peer.say_goaway()  # what it had begun is answered by now
                 self._changed.set()
 
         return counted
@@ -145,9 +160,7 @@ class GracefulStop:
 
     def opened(self, client: _Client, connection: asyncio.WriteTransport) -> None:
         """Take note of a connection; called by its protocol."""
-        peer = self._peers[client] = _Peer(connection)
-        if self._asked.is_set():  # it was in its handshake when the others were told
-            peer.say_goaway()
+        self._peers[client] = _Peer(connection)
 
     def closed(self, client: _Client) -> None:
         """Forget a connection; called by its protocol."""

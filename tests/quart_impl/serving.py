@@ -1,0 +1,140 @@
+"""The tiny server as a process, and clients that behave well, badly, or not at all."""
+
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import certs
+from certs import CertificateFiles
+
+TINY_SERVER = Path(__file__).with_name("tiny_server.py")
+TIMEOUT_S = 10.0
+
+# The beginning of a TLS record that holds a ClientHello, of which the rest never comes.
+HALF_HELLO = bytes.fromhex("16030100f8010000f40303")
+
+
+@dataclass(kw_only=True)
+class TinyServer:
+    """A running one. Left alone it is killed at the end of its context."""
+
+    process: subprocess.Popen[str]
+    port: int
+    trust: ssl.SSLContext | None  # None: without TLS
+    errors: Path
+    clients: contextlib.ExitStack  # closes them all in the end
+    _asked_s: float = 0.0
+
+    def connect(self) -> socket.socket:
+        """A TCP connection and nothing more."""
+        return self.clients.enter_context(socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S))
+
+    def client(self) -> http.client.HTTPConnection:
+        if self.trust is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        else:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=TIMEOUT_S, context=self.trust)
+        self.clients.callback(connection.close)
+        return connection
+
+    def running(self) -> int:
+        """How many slow requests are being answered."""
+        connection = self.client()
+        connection.request("GET", "/running")
+        with contextlib.closing(connection), connection.getresponse() as response:
+            return int(response.read())
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to stop, and return when it has begun to."""
+        assert self.process.stdout is not None
+        self.process.send_signal(number)
+        assert self.process.stdout.readline() == "stopping\n"
+        self._asked_s = time.monotonic()
+
+    def wait(self) -> tuple[int, float]:
+        """Exit status, and how many seconds the stop took."""
+        status = self.process.wait(TIMEOUT_S * 2)
+        return status, time.monotonic() - self._asked_s
+
+    def complaints(self) -> str:
+        """What it has written on stderr."""
+        return self.errors.read_text()
+
+
+@contextlib.contextmanager
+def tiny_server(
+    files: CertificateFiles | None, ca_file: Path, *, loop: str = "asyncio", **limits: float
+) -> Iterator[TinyServer]:
+    trust = None if files is None else certs.client_context(ca_file)
+    options = {
+        "chain": None if files is None else str(files.chain),
+        "key": None if files is None else str(files.key),
+        "loop": loop,
+        "limits": limits,
+    }
+    command = [sys.executable, str(TINY_SERVER), json.dumps(options)]
+    with tempfile.NamedTemporaryFile() as errors, contextlib.ExitStack() as clients:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline()
+            assert port, Path(errors.name).read_text()
+            yield TinyServer(process=process, port=int(port), trust=trust, errors=Path(errors.name), clients=clients)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@dataclass
+class Answers:
+    """What one client has seen."""
+
+    statuses: list[int] = field(default_factory=list)
+    told_to_close: bool = False
+    failure: str = ""
+
+
+def ask(connection: http.client.HTTPConnection, answers: Answers, *, seconds: float = 0) -> None:
+    """One request on a kept connection; what goes wrong is noted, too."""
+    try:
+        connection.request("GET", f"/?{seconds}")
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException) as error:
+        answers.failure = f"{type(error).__name__}: {error}"
+    else:
+        answers.statuses.append(response.status)
+        answers.told_to_close = response.will_close
+
+
+def ask_until_told(connection: http.client.HTTPConnection, answers: Answers) -> None:
+    """One request after the other, as fast as they are answered, until the server says that this was the last."""
+    while not answers.told_to_close and not answers.failure:
+        ask(connection, answers)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "it does not come about"
+        time.sleep(0.01)
+
+
+def seconds_until_end(connection: socket.socket) -> float:
+    """How long the other side still keeps a connection."""
+    began_s = time.monotonic()
+    connection.settimeout(TIMEOUT_S)
+    with contextlib.suppress(ConnectionError):
+        while connection.recv(65536):
+            pass
+    return time.monotonic() - began_s
