@@ -9,6 +9,7 @@ quit            the recording is closed
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -19,7 +20,6 @@ import gevent
 import psutil
 from locust import events
 from locust.env import Environment
-from locust.exception import StopTest
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 import bench._options  # noqa: F401 adds the options, before Locust parses them
@@ -116,12 +116,19 @@ def begin(environment: Environment, runner: Runner, **_: object) -> None:
 
 
 def check_again(environment: Environment, **_: object) -> None:
-    """The web UI may have changed the host, and a worker knows it only now."""
+    """The web UI may have changed the host, and a worker knows it only now.
+
+    Called in the greenlet that is about to start the users: that one ends here, before there are any.
+    """
     try:
         session_of(environment).check(connect=True)
     except _SetupError as error:
-        environment.process_exit_code = 2
-        raise StopTest(str(error)) from error  # Locust logs the line and stops
+        logging.getLogger(__name__).error(str(error))  # noqa: TRY400 the line is all that its reader needs
+        runner = environment.runner
+        if runner is not None and (isinstance(runner, WorkerRunner) or _options(environment).headless):
+            environment.process_exit_code = 2
+            gevent.spawn(runner.quit)
+        raise gevent.GreenletExit from error  # not StopTest, which gevent prints with a traceback
 
 
 def forget_the_ramp(**_: object) -> None:
