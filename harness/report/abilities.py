@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from deployments import Deployment, DeploymentError, find
 from harness.report import words
-from harness.report.content import Section, table
+from harness.report.content import Section, Table, table
 from harness.report.measured import Contender
+
+MOST_COLUMNS = 4
 
 
 def section(contenders: Sequence[Contender]) -> Section:
@@ -18,34 +20,30 @@ def section(contenders: Sequence[Contender]) -> Section:
         return Section(
             anchor, question, "Not said: this version of the bench does not know the deployments of this run."
         )
-    warned = [f"{deployment.name}: {deployment.warning}" for deployment in known if deployment.warning]
-    return Section(
-        anchor,
-        question,
-        _answer(known),
-        tables=(
-            table(
-                "Abilities beyond speed",
-                ["deployment", *(name for name, _ in _rows(known[0]))],
-                [],
-                [(str(deployment.name), *(value for _, value in _rows(deployment))) for deployment in known],
-            ),
-        ),
-        notes=(
-            *(words.capitalised(f"{warning}.".replace("..", ".")) for warning in warned),
-            (
-                "Not measured in this run: these were seen with the pinned versions, and tests that start the "
-                "servers check what one request can show."
-            ),
-        ),
+    warned = [f"{one.name}: {one.warning}" for one in known if one.warning]
+    source = (
+        "Not measured in this run: seen with the pinned versions; tests that start the servers check what one request "
+        "can show."
     )
+    return Section(anchor, question, _answer(known), tables=(_table(known),), notes=(*warned, source))
+
+
+def _table(known: Sequence[Deployment]) -> Table:
+    """Put one deployment in a column while they are few, in a row when they are many."""
+    caption = "Abilities beyond speed"
+    names = [str(one.name) for one in known]
+    abilities = [_rows(one) for one in known]
+    if len(known) <= MOST_COLUMNS:
+        rows = [(same[0][0], *(value for _, value in same)) for same in zip(*abilities, strict=True)]
+        return table(caption, ["ability", *names], [], rows)
+    titles = [name for name, _ in abilities[0]]
+    rows = [(name, *(value for _, value in own)) for name, own in zip(names, abilities, strict=True)]
+    return table(caption, ["deployment", *titles], [], rows)
 
 
 def _answer(known: Sequence[Deployment]) -> str:
     stalled = [str(one.name) for one in known if "accept loop" in one.abilities.handshake]
-    said = (
-        "All of them speak TLS 1.2 and 1.3; they differ in what a silent client and a renewed certificate do to them."
-    )
+    said = "Beyond speed they differ most in what a silent client and a renewed certificate do to them."
     if stalled:
         said += f" One client that connects and says nothing stops {words.listed(stalled)}."
     return said

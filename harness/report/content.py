@@ -31,9 +31,20 @@ class Table:
         return len(self.rows) > LONGEST_OPEN
 
 
-def table(caption: str, words: Sequence[str], figures: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Make a table whose first columns hold words and whose others hold figures."""
-    columns = (*(Column(name, numeric=False) for name in words), *(Column(name) for name in figures))
+def table(
+    caption: str,
+    words: Sequence[str],
+    figures: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    remarks: Sequence[str] = (),
+) -> Table:
+    """Make a table whose first columns hold words, the next figures, and the last, if any, words again."""
+    columns = (
+        *(Column(name, numeric=False) for name in words),
+        *(Column(name) for name in figures),
+        *(Column(name, numeric=False) for name in remarks),
+    )
     return Table(caption, columns, tuple(tuple(row) for row in rows))
 
 

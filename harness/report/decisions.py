@@ -73,7 +73,7 @@ class Need:
 
 
 NEEDS = (
-    Need("many short connections", "new TLS connection each", Scenario.FULL_HANDSHAKE, Pick.MOST, CPU),
+    Need("many short connections", "new TLS connections", Scenario.FULL_HANDSHAKE, Pick.MOST, CPU),
     Need("many slow requests", "100 ms in the device", Scenario.SLOW_IO, Pick.MOST, THROUGHPUT),
     Need(
         "few busy clients",
@@ -99,7 +99,7 @@ NEEDS = (
         TAIL,
         fewest_clients=MANY_CLIENTS,
     ),
-    Need("clients that come back", "resumed TLS connection each", Scenario.RESUMED_HANDSHAKE, Pick.MOST, CPU),
+    Need("clients that come back", "resumed TLS connections", Scenario.RESUMED_HANDSHAKE, Pick.MOST, CPU),
 )
 
 
@@ -143,6 +143,7 @@ class Decision:
     condition: Condition | None = None  # None only when unmeasured
     standings: tuple[Standing, ...] = ()  # best first
     rivals: tuple[Rival, ...] = ()  # every other than the best, in the same order
+    set_aside: tuple[str, ...] = ()  # deployments none of whose trials under the condition can be used
 
     @property
     def best(self) -> Standing:
@@ -232,13 +233,14 @@ def _decide(need: Need, condition: Condition | None, measured: Measured, level: 
     for other in others:
         interval = advantage(measured, need.measure, best.contender, other.contender, condition, level=level)
         rivals.append(Rival(other, interval, verdict(interval)))
+    set_aside = measured.deployments_set_aside(condition)
     if not rivals:
         outcome = Outcome.ALONE
     elif all(rival.verdict is Verdict.MORE for rival in rivals):
         outcome = Outcome.WINNER
     else:
         outcome = Outcome.TIE
-    return Decision(need, outcome, condition, ranked, tuple(rivals))
+    return Decision(need, outcome, condition, ranked, tuple(rivals), set_aside)
 
 
 def how_sure(decision: Decision) -> str:

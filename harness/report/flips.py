@@ -33,6 +33,8 @@ def flips(decision: Decision, decisions: Sequence[Decision], measured: Measured,
     """Return when another choice would be right, in a few words; empty where there is no choice."""
     if decision.condition is None or decision.next is None:
         return ""
+    if decision.next.advantage.n < MIN_BLOCKS_FOR_VERDICT:
+        return "cannot tell"
     if decision.outcome is Outcome.TIE:
         return "; ".join(_other_rows(decision, decisions, names)) or NEVER
     found = [

@@ -129,8 +129,10 @@ def _answer(found: Sequence[Handshake], names: Names) -> str:
     usual = _usual(found)
     said = [
         (
-            f"A {usual.name.replace(' · full', ' handshake').replace(' · ', ' ')} takes "
-            f"{words.microseconds_between(usual.server_cpu)} of the server's CPU on {names.label(usual.contender)}"
+            "A "
+            f"{usual.name.replace(' · full', ' handshake').replace(' · ', ' ').replace(', TCP included', ' with TCP')} "
+            f"takes {words.microseconds_between(usual.server_cpu)} of the server's CPU on "
+            f"{names.label(usual.contender)}"
         )
     ]
     same = [one for one in found if one.contender == usual.contender and one is not usual]

@@ -151,6 +151,11 @@ class Measured:
         """Every contender that left a sound trial under the condition."""
         return [contender for contender in self.contenders if (contender, condition) in self.cells]
 
+    def deployments_set_aside(self, condition: Condition) -> tuple[str, ...]:
+        """Return the deployments that were put through the condition but left no sound trial of it."""
+        tried = {trial.deployment for trial in self.aside if condition_of(trial) == condition}
+        return tuple(sorted(tried - {contender.deployment for contender in self.contenders_under(condition)}))
+
     def trials(self, contender: Contender, condition: Condition) -> Sequence[Trial]:
         """Return the sound trials of one cell, in the order of their blocks; none if it was not measured."""
         return sorted(self.cells.get((contender, condition), ()), key=lambda trial: trial.block)

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -75,13 +75,13 @@ class CostRow:
     figures: tuple[str, ...]
 
 
-COST_COLUMNS = (
-    "a request, all included",
-    "TLS, a connection",
-    "TLS, resumed",
-    "TLS, a request",
-    "Digest, a request",
-    "a 401 challenge",
+COST_COLUMNS: tuple[tuple[str, Callable[[Costs], Interval | None]], ...] = (
+    ("a request, all included", lambda cost: cost.request),
+    ("TLS, a connection", lambda cost: cost.tls_connection),
+    ("TLS, a resumed one", lambda cost: cost.tls_resumed),
+    ("TLS, a request", lambda cost: cost.tls_request),
+    ("Digest, a request", lambda cost: cost.digest),
+    ("a 401 challenge", lambda cost: cost.challenge),
 )
 
 
@@ -128,11 +128,11 @@ def render(run: Run) -> str:
         .render(
             title=title(names),
             context=provenance.context(run),
-            opening=summary.opening(decisions, found, names),
+            opening=summary.opening(decisions, found, trusted, names),
             rows=rows(decisions, measured, names),
             missing=[gap.what for gap in missing],
             costs_sentence=summary.costs_sentence(found),
-            cost_columns=COST_COLUMNS,
+            cost_columns=[name for name, _ in cost_columns(found)],
             costs=cost_rows(found, decisions, names),
             costs_left_out=max(0, len(found) - COSTS_SHOWN),
             trust=trust.line_of_trust(trusted),
@@ -175,19 +175,17 @@ def cost_rows(found: Sequence[Costs], decisions: Sequence[Decision], names: Name
         CostRow(
             mark(cost.contender, names),
             tuple(
-                words.microseconds_between(interval) if interval else "not measured"
-                for interval in (
-                    cost.request,
-                    cost.tls_connection,
-                    cost.tls_resumed,
-                    cost.tls_request,
-                    cost.digest,
-                    cost.challenge,
-                )
+                words.microseconds_between(interval) if (interval := read(cost)) else "not measured"
+                for _, read in cost_columns(found)
             ),
         )
         for cost in nearest[:COSTS_SHOWN]
     )
+
+
+def cost_columns(found: Sequence[Costs]) -> tuple[tuple[str, Callable[[Costs], Interval | None]], ...]:
+    """Return the costs that any contender has."""
+    return tuple((name, read) for name, read in COST_COLUMNS if any(read(cost) is not None for cost in found))
 
 
 def policy(scripts: Sequence[str]) -> str:
@@ -225,7 +223,7 @@ def _row(
     takes = [best.contender, *(rival.contender for rival in decision.tied)]
     shown = takes if len(takes) <= TIED_SHOWN else takes[: TIED_SHOWN - 1]
     if decision.outcome is Outcome.ALONE:
-        result = "only one measured"
+        result = "nothing to compare with"
     elif decision.outcome is Outcome.TIE or decision.next is None:
         result = "a tie"
     else:
@@ -276,6 +274,8 @@ def _evidence(decision: Decision, measured: Measured, names: Names) -> str:
             said.append(figure)  # its name and threads stand beside
         else:
             said.append(f"{_fully_named(decision, standing.contender, names)} {figure}")
+    if decision.set_aside:
+        said.append(f"set aside: {words.shortened(decision.set_aside, TIED_SHOWN)}")
     return "; ".join(said)
 
 

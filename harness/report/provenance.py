@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from harness import histograms
+from harness.plan import built_in_plans
 from harness.report import words
 from harness.report.content import Section, Table, table
 from harness.trials import Run, Trial, header_to_json, trial_to_json
@@ -33,12 +34,13 @@ class Download:
 def section(run: Run) -> Section:
     """Say what was measured, on what, and how to do it again."""
     header = run.header
-    plan = str(header.plan.get("name", "")) or "PLAN"
+    name = str(header.plan.get("name", ""))
+    plan, where = (name, "") if name in built_in_plans() else ("plan.toml", " (the plan stands beside this page)")
     return Section(
         "again",
         "On what, and how again?",
         f"{words.capitalised(when(header.started))}, on {machine(header.environment)}. The same again, with the same "
-        "order of trials:",
+        f"order of trials{where}:",
         command=f"bench run {plan}",
         tables=(*_environment_tables(run), _trials_table(run.trials)),
     )
@@ -156,14 +158,24 @@ def _environment_tables(run: Run) -> Iterator[Table]:
         ("seed of the order", str(header.seed)),
     ]
     packages = header.environment.get("packages")
-    facts += [(key.replace("_", " "), _said(value)) for key, value in header.environment.items() if key != "packages"]
+    facts += [
+        (key.removesuffix("_bytes").replace("_", " "), _bytes_said(value) if key.endswith("_bytes") else _said(value))
+        for key, value in header.environment.items()
+        if key != "packages" and value not in (None, [], "")
+    ]
     yield table("The run and its machine", ["what", "value"], [], facts)
     if isinstance(packages, Mapping) and packages:
         rows = [(str(name), str(version)) for name, version in sorted(packages.items())]
         yield table("Versions", ["package", "version"], [], rows)
 
 
+def _bytes_said(value: object) -> str:
+    return f"{words.significant(value / 1e9)}{words.THIN}GB" if isinstance(value, int) else _said(value)
+
+
 def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return "; ".join(f"{key}: {inner}" for key, inner in value.items())
     if isinstance(value, list | tuple):
@@ -196,8 +208,9 @@ def _trials_table(trials: Sequence[Trial]) -> Table:
     return table(
         f"Every trial ({len(rows):,})",
         ["deployment", "scenario", "TLS", "auth"],
-        ["order", "block", "clients", "requests", "requests/s", "server CPU a request", "p50", "p99", "doubts"],
+        ["order", "block", "clients", "requests", "requests/s", "server CPU a request", "p50", "p99"],
         rows,
+        remarks=["doubts"],
     )
 
 

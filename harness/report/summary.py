@@ -10,8 +10,8 @@ from harness.report.costs import Costs, costs
 from harness.report.decisions import Decision, Outcome, decide, effect
 from harness.report.measured import Contender, Measured, Scenario
 from harness.report.naming import Names, set_up
-from harness.report.trust import line_of_trust, trust
-from harness.statistics import Interval
+from harness.report.trust import Trust, line_of_trust, trust
+from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval
 from harness.trials import Run
 
 FINDINGS = 5
@@ -40,7 +40,7 @@ def decision_sentence(decision: Decision, names: Names) -> str:
     need = words.capitalised(decision.need.name)
     best = _named(decision, decision.best.contender, names)
     if decision.next is None:
-        return f"{need}: only {best} was measured, {decision.need.measure.say(decision.best.value)}."
+        return f"{need}: {best} alone can be used, {decision.need.measure.say(decision.best.value)}."
     interval = decision.next.advantage
     if decision.outcome is Outcome.TIE:
         tied = words.shortened([best, *(_named(decision, rival.contender, names) for rival in decision.tied)], NAMED)
@@ -75,19 +75,32 @@ def costs_sentence(found: Sequence[Costs]) -> str:
         said.append(f"Digest costs {digest} a request")
     if not said:
         return ""
-    return f"{'; '.join(said)} of server CPU."
+    return f"{'; '.join(said)} (server CPU)."
 
 
-def opening(decisions: Sequence[Decision], found: Sequence[Costs], names: Names) -> str:
-    """Return the one sentence that the page opens with: what wins where, by how much, and what hardly matters."""
+def opening(decisions: Sequence[Decision], found: Sequence[Costs], trusted: Trust, names: Names) -> str:
+    """Return what the page opens with: what wins where, by how much, what hardly matters; or why there is nothing."""
+    said = _choice(decisions, found, names)
+    if trusted.aside > trusted.used:
+        said += " Most of its trials were set aside: measure again when the machine is quiet."
+    return said
+
+
+def _choice(decisions: Sequence[Decision], found: Sequence[Costs], names: Names) -> str:
     compared_ones = [one for one in decisions if one.next is not None]
     if not compared_ones:
         alone = list(dict.fromkeys(one.best.contender for one in decisions if one.outcome is Outcome.ALONE))
         if not alone:
-            return "This run holds no trial that can be used, so there is nothing to choose by."
+            return "This run holds no trial that can be used to choose by."
         only = words.shortened(names.labels(alone), NAMED)
         return f"Only {only} was measured: this page tells its costs, not what to choose."
     winners = sorted((one for one in compared_ones if one.outcome is Outcome.WINNER), key=effect, reverse=True)
+    if all(one.next.advantage.n < MIN_BLOCKS_FOR_VERDICT for one in compared_ones if one.next):
+        most = max(one.next.advantage.n for one in compared_ones if one.next)
+        return (
+            f"Too few blocks to choose by: a verdict takes {MIN_BLOCKS_FOR_VERDICT} that hold both sides of a "
+            f"comparison, this run has {most}."
+        )
     if not winners:
         return "Nothing that was measured tells these deployments apart: choose by what you know."
     by_winner: dict[Contender, list[Decision]] = {}

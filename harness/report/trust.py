@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -37,11 +36,12 @@ class Trust:
     trials: int
     used: int
     generator_limit: int  # trials whose doubt is that the load was not the server's limit
-    reasons: tuple[tuple[str, int], ...]  # why trials were set aside, the most frequent first
+    other_reasons: tuple[str, ...]  # why else trials were set aside
     busiest_generator: float  # share of a processor, over the trials used; NaN without one
     worst_neighbour: float  # share of the server's processors that others took
     typical_noise: float  # median over the cells of the blocks' coefficient of variation of CPU per request
     blocks: int
+    notes: tuple[str, ...]  # what the run says against itself: "server and generator share a processor"
 
     @property
     def aside(self) -> int:
@@ -72,7 +72,7 @@ class Gap:
 def trust(measured: Measured) -> Trust:
     """Return the figures of the line of trust."""
     run = measured.run
-    reasons = Counter(reason for trial in measured.aside for reason in _reasons(trial))
+    reasons = [reason for trial in measured.aside for reason in _reasons(trial) if GENERATOR_LIMIT not in reason]
     windows = [trial for trial in measured.sound if trial.window_s > 0]
     cpus = max(len(run.header.environment.get("server_cpus") or [0]), 1)
     spreads = [noise.cpu for noise in noises(measured) if math.isfinite(noise.cpu)]
@@ -80,24 +80,25 @@ def trust(measured: Measured) -> Trust:
         trials=len(run.trials),
         used=len(measured.sound),
         generator_limit=sum(any(GENERATOR_LIMIT in doubt for doubt in trial.doubts) for trial in measured.aside),
-        reasons=tuple(reasons.most_common()),
+        other_reasons=tuple(reasons),
         busiest_generator=_largest(trial.generator_cpu_us / (trial.window_s * 1e6) for trial in windows),
         worst_neighbour=_largest(trial.neighbour_cpu_us / (trial.window_s * 1e6 * cpus) for trial in windows),
         typical_noise=float(np.median(spreads)) if spreads else math.nan,
         blocks=len({trial.block for trial in measured.sound}),
+        notes=_texts(run.header.environment.get("notes")),
     )
 
 
 def line_of_trust(found: Trust) -> tuple[str, ...]:
     """Return what stands on the first screen about trust, one fact each."""
     facts = [f"{found.used:,} of {words.count(found.trials, 'trial')} used, in {words.count(found.blocks, 'block')}"]
-    if found.reasons:
-        reason, number = found.reasons[0]
-        more = "" if len(found.reasons) == 1 else ", …"
-        facts.append(f"{found.aside:,} set aside ({reason}: {number:,}{more})")
+    if found.aside:
+        why = f" (such as: {found.other_reasons[0]})" if found.other_reasons else ""
+        facts.append(f"{found.aside:,} set aside{why}")
     else:
         facts.append("none set aside")
     facts.append(f"the generator was the limit in {found.generator_limit:,}")
+    facts += found.notes
     if math.isfinite(found.typical_noise):
         facts.append(f"blocks differ by {words.percent(found.typical_noise)} in CPU a request")
     return tuple(facts)
@@ -291,6 +292,10 @@ def _reasons(trial: Trial) -> tuple[str, ...]:
 def _variation(measured: Measured, contender: Contender, condition: Condition, figure: Figure) -> float:
     values = np.array(list(measured.figures(contender, condition, figure).values()))
     return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else math.nan
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
 def _largest(values: Iterable[float]) -> float:

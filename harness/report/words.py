@@ -76,11 +76,11 @@ def microseconds(value: float, digits: int = 2) -> str:
 
 
 def microseconds_between(interval: Interval) -> str:
-    """Return "412 ± 9 µs", both rounded at the place that the interval supports."""
+    """Return "412 ± 9 µs", both rounded at the place that the interval supports; too few blocks give no interval."""
     if not math.isfinite(interval.estimate):
         return NOT_KNOWN
     if not interval.is_finite:
-        return f"{microseconds(interval.estimate)} (too few blocks for an interval)"
+        return f"{microseconds(interval.estimate)}, no interval"
     half = (interval.high - interval.low) / 2
     scale, unit = _time_unit(interval.estimate, 3)
     decimals = _decimals_of_error(half / scale, interval.estimate / scale)

@@ -225,6 +225,31 @@ class TestBrokenRuns:
         )
         assert "the generator was the limit in 3" in Page(render(run)).text
 
+    def test_who_was_set_aside_is_named_where_it_is_missing(self, whole: Run) -> None:
+        run = changed(
+            whole,
+            lambda trial: (
+                replace(trial, doubts=("neighbours took 70% of the server's processor",))
+                if (trial.deployment, trial.scenario) == (FLASK, "slow-io")
+                else trial
+            ),
+        )
+        text = Page(render(run)).text
+        assert f"set aside: {FLASK}" in text
+        assert "nothing to compare with" in text
+
+    def test_too_few_blocks_and_a_noisy_machine_are_said_first(self, whole: Run) -> None:
+        short = without(whole, lambda trial: trial.block > 3)
+        assert "a verdict takes 6 that hold both sides of a comparison, this run has 4." in Page(render(short)).text
+        noisy = changed(whole, lambda trial: replace(trial, doubts=("noise",)) if trial.order % 3 else trial)
+        assert "measure again when the machine is quiet" in Page(render(noisy)).text
+
+    def test_a_run_that_shares_a_processor_says_so_at_the_top(self, whole: Run) -> None:
+        note = "server and generator share processor 0"
+        header = replace(whole.header, environment={**whole.header.environment, "notes": [note]})
+        made = Page(render(Run(header, whole.trials)))
+        assert made.text.index(note) < made.text.index("Where does a request")
+
     def test_a_folder_without_trials_is_refused_in_one_line(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="holds no run"):
             write_report(tmp_path)
