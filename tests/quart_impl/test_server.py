@@ -5,8 +5,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from quart import Quart
 
 from certs import CertificateFiles
+from device_api.ready import ReadyFileError
+from device_api.startup import StartupError, listen
+from quart_impl.server import serve as serve_app
 from tests.quart_impl.conftest import Serve
 from tests.quart_impl.serving import (
     HALF_HELLO,
@@ -189,3 +193,26 @@ class TestStop:
             status, took_s = server.wait()
             assert status == 0
             assert took_s < SLACK_S
+
+
+class TestStartup:
+    """What keeps the app from starting is one line for whoever started it, and no port is left open."""
+
+    def test_lifespan_fails(self) -> None:
+        app = Quart("failing")
+
+        @app.before_serving
+        async def fail() -> None:
+            raise RuntimeError("no disk")
+
+        called: list[str] = []
+        with listen("127.0.0.1", 0) as listener, pytest.raises(StartupError, match="no disk"):
+            serve_app(app, listener, ssl_context=None, accepting=lambda: called.append("accepting"))
+        assert called == []
+
+    def test_accepting_fails(self) -> None:
+        def accepting() -> None:
+            raise ReadyFileError("cannot write it")
+
+        with listen("127.0.0.1", 0) as listener, pytest.raises(ReadyFileError):
+            serve_app(Quart("unannounced"), listener, ssl_context=None, accepting=accepting)
