@@ -52,7 +52,7 @@ class Request:
         authorization = self._authorization()
         if authorization is None:
             return self._start + self._end
-        return b"%bAuthorization: %b\r\n%b" % (self._start, authorization, self._end)
+        return b"".join((self._start, b"Authorization: ", authorization, b"\r\n", self._end))
 
 
 class Client:

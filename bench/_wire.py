@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import gevent
 import gevent.monkey
+from gevent import getcurrent
 
 from bench._deadlines import Deadlines, Waiter
 from bench._errors import ConnectError
@@ -65,7 +66,7 @@ class Wire:
     def wait(self) -> None:
         """Wait until something can be received. Raises DeadlineError."""
         watcher = self._readable
-        self.waiter = waiter = gevent.getcurrent()
+        self.waiter = waiter = getcurrent()
         watcher.start(waiter.switch)
         try:
             self._hub.switch()
@@ -126,7 +127,7 @@ class Wire:
 
     def _wait_writable(self, sock: socket.socket) -> None:
         watcher = self._hub.loop.io(sock.fileno(), _WRITE)
-        self.waiter = waiter = gevent.getcurrent()
+        self.waiter = waiter = getcurrent()
         watcher.start(waiter.switch)
         try:
             self._hub.switch()
