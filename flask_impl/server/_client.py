@@ -89,7 +89,7 @@ class Client:
                 self._enter(Phase.BODY, limits.body_idle_s)
             received_s = len(reader.requests[0].body) / limits.body_rate
             self.deadline_s = limits.body_idle_s + min(time.monotonic(), self.since_s + received_s)
-        elif reader.begun and self.phase is Phase.IDLE:
+        elif reader.has_begun() and self.phase is Phase.IDLE:
             self._enter(Phase.HEAD, limits.head_s)
-        elif reader.begun:
+        elif reader.has_begun():
             self.phase = Phase.HEAD  # of the first request, due since the handshake

@@ -82,9 +82,8 @@ class RequestReader:
         self.requests: deque[Request] = deque()
         self.refused: RefusedError | None = None
 
-    @property
-    def begun(self) -> bool:
-        """Whether a part of a request's head has arrived, but not all of it."""
+    def has_begun(self) -> bool:
+        """Say whether a part of a request's head has arrived, but not all of it."""
         return self._beginning is not None
 
     def is_ready(self) -> bool:

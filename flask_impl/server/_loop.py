@@ -1,8 +1,9 @@
 """The I/O loop: one thread that accepts, shakes hands, and waits for whole requests of every client at once.
 
 A client is either waited for here (in `_waiting`, armed in epoll) or held: by this loop while it handles an event, or
-by a worker. Any thread may put a client into `_waiting`, and must not touch it afterwards; only this loop takes one
-out. Events are one-shot, and `watch` arms them from any thread with one system call: nobody has to be woken for it.
+by a worker. Any thread may put a client into `_waiting`, and must not touch it afterwards; while the loop runs, it
+alone takes one out. Events are one-shot, and `watch` arms them from any thread with one system call: nobody has to be
+woken for it.
 
 Nothing here ever waits for one client alone; so a half ClientHello or a dribbled head holds up nobody. What a handshake
 takes is CPU time (0.3 ms with P-256, some ms with RSA-4096).
@@ -64,6 +65,7 @@ class Loop:
         self._paused = False  # whether new clients are left in the kernel's queue
         self._next_sweep_s = 0.0
         self._stop_asked_s: float | None = None
+        self.over = False  # the grace period: nothing more needs to be answered
         self._stop_by_s = float("inf")
         self._epoll = select.epoll()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -99,6 +101,8 @@ class Loop:
             if client in self._clients:
                 raise
             # The loop was faster: it had a reason to let go of the client, be it a deadline or a stop.
+        if self.over and self._take(client):  # the loop has ended: nobody waits any more
+            self.drop(client)
 
     def receive(self, client: Client) -> bool:
         """Take what a client has sent. False: its holder must not touch it any more, as it is waited for, or gone."""
@@ -349,17 +353,21 @@ class Loop:
             ready = False
         if ready:
             self._hand_over(client)
-        elif client.reader.begun or client.reader.requests:
+        elif client.reader.has_begun() or client.reader.requests:
             self.watch(client)
         else:
             self.part(client)
 
     def _cut(self) -> None:
         """Let nobody delay the end any more."""
-        left = self._clients.copy()
-        _log.warning("%d connections cut off at the end of the grace period", len(left))
-        for client in left:
-            client.connection.cut()  # whoever holds it finds out
+        self.over = True
+        if self._clients:
+            _log.warning("%d connections cut off at the end of the grace period", len(self._clients))
+        for client in self._clients.copy():
+            if self._take(client):
+                self.drop(client)
+            else:
+                client.connection.cut()  # its holder finds out
         self._clients.clear()
 
     def _shut_listener(self) -> None:

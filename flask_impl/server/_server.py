@@ -126,7 +126,7 @@ class Server:
 
     def _converse(self, client: Client, loop: Loop) -> None:
         workers = self._workers
-        while (outcome := self._exchange.answer(client)) is Outcome.NEXT:
+        while (outcome := Outcome.BROKEN if loop.over else self._exchange.answer(client)) is Outcome.NEXT:
             client.rest()
             if client.reader.is_ready():  # a pipelined request
                 if workers.waited_for:
