@@ -69,7 +69,10 @@ def outcome(trial: Trial) -> str:
     if not trial.requests:
         return f"no figure: {'; '.join(trial.doubts)}"
     line = f"{trial.requests_per_s:,.0f} requests/s, {trial.server_cpu_us_per_request:,.0f} µs of server CPU each"
-    return f"{line} (set aside: {'; '.join(trial.doubts)})" if trial.doubts else line
+    if not trial.doubts:
+        return line
+    use = "for the CPU alone" if trial.costs_are_sound else "set aside"
+    return f"{line} ({use}: {'; '.join(trial.doubts)})"
 
 
 class PlainDisplay:

@@ -154,7 +154,7 @@ class Run:
 
     @property
     def doubtful_trials(self) -> tuple[Trial, ...]:
-        """The trials that were set aside."""
+        """The trials with a doubt: set aside, or used for their CPU time alone."""
         return tuple(trial for trial in self.trials if not trial.is_sound)
 
 

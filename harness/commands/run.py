@@ -163,9 +163,14 @@ def _sum_up(session: Session, log: TrialLog, plan: Plan) -> None:
             f"measured {session.measured_s:.0f} s of {session.wall_s:.0f} s ({session.measured_share:.0%})",
             err=True,
         )
-    aside = len(log.run.doubtful_trials)
-    if aside:
-        click.echo(f"{aside} of {plan.trials} trials are set aside; the report says why", err=True)
+    run = log.run
+    aside, contended = len(run.trials) - len(run.cost_trials), len(run.cost_trials) - len(run.sound_trials)
+    if aside or contended:
+        click.echo(
+            f"of {plan.trials} trials {aside} are set aside and {contended} used for the server's CPU time alone;"
+            " the report says why",
+            err=True,
+        )
 
 
 @contextmanager

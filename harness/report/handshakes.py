@@ -11,7 +11,7 @@ from harness import histograms
 from harness.report import charts, words
 from harness.report.content import Plot, Section, Table, table
 from harness.report.costs import base_condition, combine, connection_terms, without_tls
-from harness.report.measured import Condition, Contender, Measured, Scenario, Spread
+from harness.report.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us
 from harness.report.naming import Names, legend, series
 from harness.statistics import Interval
 
@@ -97,8 +97,8 @@ def _handshake(measured: Measured, contender: Contender, condition: Condition) -
     without_tcp = cost is not None
     if cost is None:
         cost = combine(measured, contender, connection_terms(condition, base, None))
-    request = measured.level(contender, base, lambda trial: trial.server_cpu_us_per_request)
-    trials = measured.trials(contender, condition)
+    request = measured.level(contender, base, cpu_us)
+    trials = measured.cost_trials(contender, condition)
     negotiated = next((trial.tls for trial in trials if trial.tls), None)
     if cost is None or negotiated is None:
         return None

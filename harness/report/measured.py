@@ -1,8 +1,11 @@
 """What was measured, put so that questions can be asked of it.
 
-A `Contender` is a deployment as it was set up, a `Condition` what it was put through; `Measured` holds the sound
+A `Contender` is a deployment as it was set up, a `Condition` what it was put through; `Measured` holds the usable
 trials by both and hands out one figure per block, which is what `harness.statistics` compares. Nothing here is
 drawn, said or judged.
+
+A trial in which the generator or a neighbour was the limit still tells what a request cost the server's processor; its
+rates and latencies are somebody else's. So `figures` takes it for `cpu_us` and for nothing else.
 """
 
 from __future__ import annotations
@@ -125,39 +128,44 @@ class Spread:
 
 
 class Measured:
-    """The sound trials of a run, by contender and condition."""
+    """The usable trials of a run, by contender and condition."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.sound = run.sound_trials
-        self.aside = run.doubtful_trials
+        self.for_cost_alone = tuple(trial for trial in run.cost_trials if not trial.is_sound)
+        self.aside = tuple(trial for trial in run.doubtful_trials if not trial.costs_are_sound)
         cells: defaultdict[tuple[Contender, Condition], list[Trial]] = defaultdict(list)
-        for trial in self.sound:
+        for trial in run.cost_trials:
             cells[contender_of(trial), condition_of(trial)].append(trial)
         self.cells: Mapping[tuple[Contender, Condition], Sequence[Trial]] = dict(cells)
 
     @property
     def contenders(self) -> list[Contender]:
-        """Every contender that left a sound trial, in the order of its name."""
+        """Every contender that left a usable trial, in the order of its name."""
         return sorted({contender for contender, _ in self.cells}, key=_contender_order)
 
     def conditions(self, scenario: str) -> list[Condition]:
-        """Every condition of a scenario that left a sound trial."""
+        """Every condition of a scenario that left a usable trial."""
         return sorted(
             {condition for _, condition in self.cells if condition.scenario == scenario}, key=_condition_order
         )
 
     def contenders_under(self, condition: Condition) -> list[Contender]:
-        """Every contender that left a sound trial under the condition."""
+        """Every contender that left a usable trial under the condition."""
         return [contender for contender in self.contenders if (contender, condition) in self.cells]
 
     def deployments_set_aside(self, condition: Condition) -> tuple[str, ...]:
-        """Return the deployments that were put through the condition but left no sound trial of it."""
+        """Return the deployments that were put through the condition but left no usable trial of it."""
         tried = {trial.deployment for trial in self.aside if condition_of(trial) == condition}
         return tuple(sorted(tried - {contender.deployment for contender in self.contenders_under(condition)}))
 
     def trials(self, contender: Contender, condition: Condition) -> Sequence[Trial]:
         """Return the sound trials of one cell, in the order of their blocks; none if it was not measured."""
+        return [trial for trial in self.cost_trials(contender, condition) if trial.is_sound]
+
+    def cost_trials(self, contender: Contender, condition: Condition) -> Sequence[Trial]:
+        """Return the trials of one cell that tell the server's CPU time, in the order of their blocks."""
         return sorted(self.cells.get((contender, condition), ()), key=lambda trial: trial.block)
 
     def figures(self, contender: Contender, condition: Condition, figure: Figure) -> dict[int, float]:
@@ -166,7 +174,8 @@ class Measured:
         Two cells of one run that differ in nothing (a plan that measures A against A) give their geometric mean.
         """
         by_block: defaultdict[int, list[float]] = defaultdict(list)
-        for trial in self.trials(contender, condition):
+        usable = self.cost_trials if figure is cpu_us else self.trials
+        for trial in usable(contender, condition):
             value = figure(trial)
             if math.isfinite(value) and value > 0:
                 by_block[trial.block].append(value)

@@ -35,6 +35,7 @@ class Trust:
 
     trials: int
     used: int
+    for_cost_alone: int  # of those used: contended, so that only the server's CPU time is taken of them
     generator_limit: int  # trials whose doubt is that the load was not the server's limit
     other_reasons: tuple[str, ...]  # why else trials were set aside
     busiest_generator: float  # share of a processor, over the trials used; NaN without one
@@ -78,13 +79,14 @@ def trust(measured: Measured) -> Trust:
     spreads = [noise.cpu for noise in noises(measured) if math.isfinite(noise.cpu)]
     return Trust(
         trials=len(run.trials),
-        used=len(measured.sound),
-        generator_limit=sum(any(GENERATOR_LIMIT in doubt for doubt in trial.doubts) for trial in measured.aside),
+        used=len(run.cost_trials),
+        for_cost_alone=len(measured.for_cost_alone),
+        generator_limit=sum(any(GENERATOR_LIMIT in doubt for doubt in trial.doubts) for trial in run.doubtful_trials),
         other_reasons=tuple(reasons),
         busiest_generator=_largest(trial.generator_cpu_us / (trial.window_s * 1e6) for trial in windows),
         worst_neighbour=_largest(trial.neighbour_cpu_us / (trial.window_s * 1e6 * cpus) for trial in windows),
         typical_noise=float(np.median(spreads)) if spreads else math.nan,
-        blocks=len({trial.block for trial in measured.sound}),
+        blocks=len({trial.block for trial in run.cost_trials}),
         notes=_texts(run.header.environment.get("notes")),
     )
 
@@ -97,7 +99,8 @@ def line_of_trust(found: Trust) -> tuple[str, ...]:
         facts.append(f"{found.aside:,} set aside{why}")
     else:
         facts.append("none set aside")
-    facts.append(f"the generator was the limit in {found.generator_limit:,}")
+    limit = f"the generator was the limit in {found.generator_limit:,}"
+    facts.append(f"{limit} (only CPU is taken of those)" if found.generator_limit else limit)
     facts += found.notes
     if math.isfinite(found.typical_noise):
         facts.append(f"blocks differ by {words.percent(found.typical_noise)} in CPU a request")
@@ -130,8 +133,8 @@ def section(measured: Measured, found: Trust, names: Names) -> Section:
     anchor, question = "trust", "Can I believe it?"
     cells = noises(measured)
     tables: list[Table] = []
-    if measured.aside:
-        tables.append(_aside_table(measured, names))
+    if measured.aside or measured.for_cost_alone:
+        tables.append(_doubts_table(measured, names))
     plots: tuple[Plot, ...] = ()
     if any(noise.blocks > 1 for noise in cells):
         plots = (_plot(cells, names),)
@@ -199,6 +202,8 @@ def _answer(found: Trust) -> str:
     if not found.used:
         return f"There is nothing to believe: none of {words.count(found.trials, 'trial')} can be used."
     said = [f"{found.used:,} of {words.count(found.trials, 'trial')} were used"]
+    if found.for_cost_alone:
+        said.append(f"{found.for_cost_alone:,} of them for the server's CPU time alone")
     if found.aside:
         said.append(f"{found.aside:,} set aside for the reasons below")
     parts = [", ".join(said) + "."]
@@ -256,20 +261,23 @@ def _noise_table(cells: Sequence[Noise], names: Names) -> Table:
     )
 
 
-def _aside_table(measured: Measured, names: Names) -> Table:
-    del names  # a contender without a sound trial has no look
+def _doubts_table(measured: Measured, names: Names) -> Table:
+    del names  # a contender without a usable trial has no look
+    doubtful = [(trial, "nothing") for trial in measured.aside]
+    doubtful += [(trial, "server CPU alone") for trial in measured.for_cost_alone]
     return table(
-        "Trials set aside: no figure on this page uses them",
-        ["deployment", "under", "block", "why"],
+        "Trials with a doubt, and what this page uses of them",
+        ["deployment", "under", "block", "used for", "why"],
         [],
         [
             (
                 trial.deployment,
                 _condition_words(_condition(trial)),
                 f"{trial.block + 1}",
+                used_for,
                 "; ".join(_reasons(trial)),
             )
-            for trial in measured.aside
+            for trial, used_for in doubtful
         ],
     )
 

@@ -52,6 +52,7 @@ def points(measured: Measured, scenario: Scenario) -> tuple[Point, ...]:
         for condition in measured.conditions(scenario)
         if (condition.tls, condition.auth, condition.certificate_kind) == like
         for contender in measured.contenders_under(condition)
+        if measured.trials(contender, condition)
     )
 
 

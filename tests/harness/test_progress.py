@@ -78,6 +78,6 @@ class TestTerminal:
         display.close()
         shown = output.getvalue()
         assert schedule(PLAN)[0].turns[0].cell.name in shown
-        assert "set aside: neighbours" in shown
+        assert "for the CPU alone: neighbours" in shown
         assert "2/10" in shown
         assert "left" in shown
