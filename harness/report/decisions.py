@@ -233,7 +233,7 @@ def _decide(need: Need, condition: Condition | None, measured: Measured, level: 
     for other in others:
         interval = advantage(measured, need.measure, best.contender, other.contender, condition, level=level)
         rivals.append(Rival(other, interval, verdict(interval)))
-    set_aside = measured.deployments_set_aside(condition)
+    set_aside = measured.deployments_set_aside(condition, need.measure.figure)
     if not rivals:
         outcome = Outcome.ALONE
     elif all(rival.verdict is Verdict.MORE for rival in rivals):

@@ -155,10 +155,11 @@ class Measured:
         """Every contender that left a usable trial under the condition."""
         return [contender for contender in self.contenders if (contender, condition) in self.cells]
 
-    def deployments_set_aside(self, condition: Condition) -> tuple[str, ...]:
-        """Return the deployments that were put through the condition but left no usable trial of it."""
-        tried = {trial.deployment for trial in self.aside if condition_of(trial) == condition}
-        return tuple(sorted(tried - {contender.deployment for contender in self.contenders_under(condition)}))
+    def deployments_set_aside(self, condition: Condition, figure: Figure) -> tuple[str, ...]:
+        """Return the deployments that were put through the condition but left no trial with that figure."""
+        tried = {trial.deployment for trial in self.run.doubtful_trials if condition_of(trial) == condition}
+        left = {c.deployment for c in self.contenders_under(condition) if self.figures(c, condition, figure)}
+        return tuple(sorted(tried - left))
 
     def trials(self, contender: Contender, condition: Condition) -> Sequence[Trial]:
         """Return the sound trials of one cell, in the order of their blocks; none if it was not measured."""

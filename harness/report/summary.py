@@ -163,9 +163,15 @@ def _named(decision: Decision, contender: Contender, names: Names) -> str:
 
 
 def _range(intervals: Sequence[Interval | None]) -> str:
-    known = [interval.estimate for interval in intervals if interval is not None]
-    if not known:
+    """Return the least and the most of what several contenders pay; a cost whose interval holds 0 cannot be told."""
+    measured = [interval for interval in intervals if interval is not None]
+    if not measured:
         return ""
+    known = [interval.estimate for interval in measured if interval.low > 0]
+    if not known:
+        return "too little to tell"
+    if len(known) < len(measured):
+        return f"up to {words.microseconds(max(known))}"
     low, high = words.microseconds(min(known)), words.microseconds(max(known))
     if low == high:
         return low
