@@ -35,7 +35,10 @@ class Client:
         self.reader = RequestReader(limits)
         self.environ: dict[str, str] = {}
         self._limits = limits
-        self._enter(Phase.HANDSHAKE, limits.handshake_s)
+        if connection.shakes_hands:
+            self._enter(Phase.HANDSHAKE, limits.handshake_s)
+        else:
+            self.handshake()
 
     def __str__(self) -> str:
         return f"{self.peer[0]} port {self.peer[1]}"

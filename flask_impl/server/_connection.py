@@ -59,6 +59,9 @@ class Tls:
 class Connection(Protocol):
     """What the HTTP server asks of a connection. Whatever breaks one is an OSError, in every implementation."""
 
+    shakes_hands: ClassVar[bool]
+    """Whether there is a handshake to wait for before anything can be received."""
+
     def fileno(self) -> int:
         """Return the socket, to wait for."""
 
@@ -100,6 +103,7 @@ class PlainConnection:
     """
 
     __slots__ = ("_socket",)
+    shakes_hands: ClassVar[bool] = False
 
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)

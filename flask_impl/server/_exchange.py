@@ -59,7 +59,11 @@ class Exchange:
 
     def _run(self, client: Client, request: Request) -> Outcome:
         connection = client.connection
-        answer = Answer(request, lambda data: self._send(connection, data), self._closing)
+        answer = Answer(
+            request,
+            lambda data: self._send(connection, data),
+            lambda: self._closing() and len(client.reader.requests) == 1,  # pipelined requests have arrived as well
+        )
         body = self._body(client, request)
         environ = request_environ(self.environ, client.environ, request, body)
         try:

@@ -9,10 +9,12 @@ Nothing here ever waits for one client alone; so a half ClientHello or a dribble
 takes is CPU time (0.3 ms with P-256, some ms with RSA-4096).
 """
 
+import contextlib
 import logging
 import os
 import select
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -25,6 +27,7 @@ from flask_impl.server._limits import Limits
 
 _log = logging.getLogger("flask_impl.server")
 
+_WAKE: Final = (1).to_bytes(8, sys.byteorder)  # what eventfd(2) wants to be written
 _ONE_SHOT: Final = select.EPOLLONESHOT
 _EVENTS_A_TURN: Final = 64
 _ACCEPTED_A_TURN: Final = 16  # a burst of new clients lets the others have their turn in between
@@ -68,7 +71,8 @@ class Loop:
         self.over = False  # the grace period: nothing more needs to be answered
         self._stop_by_s = float("inf")
         self._epoll = select.epoll()
-        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # A file object: once it is closed, a late thread that wakes us cannot hit somebody else's descriptor.
+        self._waker = os.fdopen(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+b", buffering=0)
         listener.setblocking(False)
         self._epoll.register(self._waker, select.EPOLLIN)
         self._epoll.register(listener, select.EPOLLIN | _ONE_SHOT)
@@ -97,11 +101,10 @@ class Loop:
         self._waiting[fd] = client
         try:
             self._epoll.modify(fd, event | _ONE_SHOT)
-        except OSError:
-            if client in self._clients:
+        except (OSError, ValueError):  # the loop was faster, for a deadline or a stop; or it has ended
+            if client in self._clients and not self.over:
                 raise
-            # The loop was faster: it had a reason to let go of the client, be it a deadline or a stop.
-        if self.over and self._take(client):  # the loop has ended: nobody waits any more
+        if self.over and self._take(client):
             self.drop(client)
 
     def receive(self, client: Client) -> bool:
@@ -137,11 +140,6 @@ class Loop:
         if self._paused or self.stopping:
             self._wake()
 
-    def dispose(self) -> None:
-        """Let go of what `run` used. Only when no other thread can come back with a client."""
-        self._epoll.close()
-        os.close(self._waker)
-
     # For the thread that runs the loop.
 
     def run(self) -> None:
@@ -156,20 +154,24 @@ class Loop:
                 if self._stop_asked_s is not None:
                     self._go_on_stopping(now_s, self._stop_asked_s)
         finally:
+            self.over = True
             self._shut_listener()
+            self._epoll.close()
+            self._waker.close()
 
     def _finished(self) -> bool:
         return self._listener is None and not self._clients
 
     def _wake(self) -> None:
-        os.eventfd_write(self._waker, 1)
+        with contextlib.suppress(ValueError):  # the loop has ended
+            self._waker.write(_WAKE)
 
     def _timeout_s(self) -> float:
         return max(0.0, min(self._next_sweep_s, self._stop_by_s) - time.monotonic())
 
     def _handle(self, fd: int) -> None:
-        if fd == self._waker:
-            os.eventfd_read(fd)
+        if fd == self._waker.fileno():
+            self._waker.read(len(_WAKE))
             if self._paused:
                 self._accept()
         elif self._listener is not None and fd == self._listener.fileno():
@@ -233,13 +235,19 @@ class Loop:
 
         Returns whether there may be more of them.
         """
-        self._paused = False
+        was_paused, self._paused = self._paused, False
         if self._listener is None:
             return False
         more = True
         for _ in range(_ACCEPTED_A_TURN):
-            if len(self._clients) >= self._connections and not self._make_room():
+            full = len(self._clients) >= self._connections
+            if full and not _is_readable(self._listener):
+                more = False
+                break
+            if full and not self._make_room():
                 self._pause()
+                if len(self._clients) < self._connections:
+                    self._wake()  # somebody went just before the pause, and had nobody to tell
                 return False
             try:
                 accepted, peer = self._listener.accept()
@@ -248,13 +256,19 @@ class Loop:
                 break
             except ConnectionError:
                 continue  # it left before its turn came
-            except OSError as error:
-                _log.warning("no new connection can be accepted for now: %s", error)  # descriptors or memory
+            except OSError as error:  # descriptors or memory are used up
+                if not was_paused:
+                    _log.warning("no new connection can be accepted for now: %s", error)
                 self._pause()
                 return False
             self._welcome(accepted, peer)
         self._epoll.modify(self._listener, select.EPOLLIN | _ONE_SHOT)
         return more
+
+    def _pause(self) -> None:
+        """Leave new clients in the kernel's queue until somebody goes; looked at again soon in any case."""
+        self._paused = True
+        self._next_sweep_s = min(self._next_sweep_s, time.monotonic() + _SOON_S)
 
     def _welcome(self, accepted: socket.socket, peer: tuple[str, int]) -> None:
         try:
@@ -267,12 +281,6 @@ class Loop:
         self._clients.add(client)
         self._waiting[connection.fileno()] = client
         self._epoll.register(connection.fileno(), select.EPOLLIN | _ONE_SHOT)
-
-    def _pause(self) -> None:
-        """Leave new clients in the kernel's queue until somebody goes; looked at again with each sweep."""
-        self._paused = True
-        if len(self._clients) < self._connections:
-            self._wake()  # somebody went just before that, and had nobody to tell
 
     def _make_room(self) -> bool:
         """Drop whoever has kept us waiting longest for a first request, or else has been idle longest."""
@@ -303,11 +311,9 @@ class Loop:
                 next_s = min(next_s, client.deadline_s)
             elif self._take(client):
                 self._expire(client)
+        self._next_sweep_s = max(next_s, now_s + _SWEEP_S)
         if self._paused:
             self._accept()  # somebody may have become stalled enough to be dropped
-        if self._paused or self.stopping:
-            next_s = min(next_s, now_s + _SOON_S)
-        self._next_sweep_s = max(next_s, now_s + _SWEEP_S)
 
     def _expire(self, client: Client) -> None:
         if client.phase is Phase.HANDSHAKE:
@@ -329,6 +335,7 @@ class Loop:
                 pass  # those that are connected already have arrived
             self._shut_listener()
             self._on_stopping()
+        self._next_sweep_s = min(self._next_sweep_s, now_s + _SOON_S)
         if now_s >= asked_s + _STOP_LINGER_S:
             self._dismiss(now_s)
         if now_s >= self._stop_by_s:
@@ -374,3 +381,10 @@ class Loop:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+
+def _is_readable(listener: socket.socket) -> bool:
+    """Say whether a client waits to be accepted: only for one that is there is somebody else dropped."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))

@@ -25,6 +25,8 @@ class PyOpenSslConnection(PlainConnection):
 
     __slots__ = ("_context", "_tls")
 
+    shakes_hands = True
+
     def __init__(self, accepted: socket.socket, context: SSL.Context) -> None:
         super().__init__(accepted)
         self._context = context

@@ -99,8 +99,6 @@ class Server:
             busy = self._workers.stop(_LAST_WORDS_S)
             if busy:
                 _log.warning("%d threads are still in the application; they end with the process", busy)
-            else:
-                loop.dispose()
 
     def stop(self, grace_s: float = 10.0) -> None:
         """Ask `run` to return, and do not wait for that.

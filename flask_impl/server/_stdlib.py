@@ -20,8 +20,11 @@ class StdlibConnection(PlainConnection):
 
     __slots__ = ("_tls",)
 
+    shakes_hands = True
+
     def __init__(self, accepted: socket.socket, context: ssl.SSLContext) -> None:
         accepted.setblocking(False)
+        accepted.getpeername()  # of a client that has left, wrap_socket would raise without closing what it has made
         self._tls = context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
         super().__init__(self._tls)  # not the accepted one: wrap_socket has detached it
 
