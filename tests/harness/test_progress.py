@@ -73,11 +73,11 @@ class TestTerminal:
         display.start(done=0, total=10, folder="results/x")
         display.turn(schedule(PLAN)[0].turns[0])
         display.finished(TRIALS[0])
-        display.finished(replace(TRIALS[1], doubts=("neighbours",)))
+        display.finished(replace(TRIALS[1], doubts=("neighbours took 30% of the server's processor",)))
         display.tick()
         display.close()
         shown = output.getvalue()
         assert schedule(PLAN)[0].turns[0].cell.name in shown
-        assert "for the CPU alone: neighbours" in shown
+        assert "for the CPU alone: neighbours" in shown.replace("\n", " ")
         assert "2/10" in shown
         assert "left" in shown
