@@ -154,10 +154,14 @@ class Loop:
                 if self._stop_asked_s is not None:
                     self._go_on_stopping(now_s, self._stop_asked_s)
         finally:
-            self.over = True
-            self._shut_listener()
-            self._epoll.close()
-            self._waker.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the listener and all else; after `run` has returned, or instead of it. It may be called again."""
+        self.over = True
+        self._shut_listener()
+        self._epoll.close()
+        self._waker.close()
 
     def _finished(self) -> bool:
         return self._listener is None and not self._clients

@@ -108,6 +108,10 @@ class Server:
         """
         self._bound().stop(grace_s)
 
+    def close(self) -> None:
+        """Let go of the listener of a server that will not `run`; nothing is left to do after `run`."""
+        self._bound().close()
+
     def _bound(self) -> Loop:
         if self._loop is None:
             raise RuntimeError("bind comes first")
@@ -190,7 +194,7 @@ def serve(
         stopping=stopping,
     )
     address = server.bind()
-    with _stopped_by_signals(server, grace_s):
+    with contextlib.closing(server), _stopped_by_signals(server, grace_s):
         accepting(*address)
         server.run()
 
