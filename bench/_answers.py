@@ -17,7 +17,7 @@ class Answers:
         self.content_bytes = 0  # of them, chunks joined
         self.status = 0  # of the last
         self.keep_alive = True  # whether it lets the connection live
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._parser = httptools.HttpResponseParser(self)
         self.feed = self._parser.feed_data
 
     def expect(self) -> None:
@@ -26,8 +26,7 @@ class Answers:
 
     def close(self) -> None:
         """The parser holds this object and this object the parser: cut, or they wait for the cyclic collector."""
-        self._parser = None
-        del self.feed
+        del self._parser, self.feed
 
     def on_body(self, body: bytes) -> None:
         """Called by httptools."""
@@ -35,7 +34,6 @@ class Answers:
 
     def on_message_complete(self) -> None:
         """Called by httptools. Only in here does llhttp know whether the connection may be kept."""
-        assert self._parser is not None  # noqa: S101 for the type checker: the parser itself is calling
         self.status = status = self._parser.get_status_code()
         if status >= 200:  # RFC 9110 section 15.2: below, it is interim and the answer still to come
             self.whole += 1

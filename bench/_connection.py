@@ -44,13 +44,10 @@ class Handshake:
 class _Tls:
     """TLS between the wire and the plain text."""
 
-    def __init__(self, wire: Wire, target: Target, session: ssl.SSLSession | None) -> None:
-        assert target.context is not None  # noqa: S101 for the type checker
+    def __init__(self, wire: Wire, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None) -> None:
         self._wire = wire
         self.incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = target.context.wrap_bio(
-            self.incoming, self._outgoing, server_hostname=target.server_name, session=session
-        )
+        self._object = context.wrap_bio(self.incoming, self._outgoing, server_hostname=server_name, session=session)
         self.write = self._object.write
         self.to_send = self._outgoing.read  # what `write` made of it
         self.read_into = self._object.read
@@ -123,7 +120,7 @@ class Connection:
         self.handshake: Handshake | None = None
         if target.context is not None:
             try:
-                self._tls = _Tls(self._wire, target, session)
+                self._tls = _Tls(self._wire, target.context, target.server_name, session)
                 self.handshake = self._tls.shake_hands()
             except BaseException:  # GreenletExit too: Locust stops a user wherever it is
                 self._wire.close()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from locust import events
 from locust.argument_parser import LocustArgumentParser
-
-from bench._events import listen
 
 DEFAULT_HOST: Final = "https://127.0.0.1:8443"
 DEFAULT_STATE: Final = ".device"
@@ -27,6 +24,3 @@ def add_options(parser: LocustArgumentParser) -> None:
     ):
         action = group.add_argument(name, metavar=metavar, default=default, help=text)
         action.include_in_web_ui = False  # not in the web UI: read once, at the start
-
-
-listen(events.init_command_line_parser, add_options)

@@ -123,11 +123,11 @@ def _entry(stats: RequestStats, name: str, method: str, times_us: Mapping[int, i
     for us, count in by_us.items():
         entry.response_times[locust.stats.bucket_response_time(us / 1000)] += count
     entry.num_requests = sum(by_us.values())
-    # Locust's annotations say int, its own clients log fractions of a millisecond too.
-    entry.total_response_time = sum(us * count for us, count in by_us.items()) / 1000  # type: ignore[assignment]
+    # Whole µs as ms: Locust's annotations of these three say int, its own clients log fractions of a millisecond.
+    entry.total_response_time = sum(us * count for us, count in by_us.items()) / 1000  # type: ignore[assignment]  # see above
     if by_us:
-        entry.min_response_time = min(by_us) / 1000  # type: ignore[assignment]
-        entry.max_response_time = max(by_us) / 1000  # type: ignore[assignment]
+        entry.min_response_time = min(by_us) / 1000  # type: ignore[assignment]  # see above
+        entry.max_response_time = max(by_us) / 1000  # type: ignore[assignment]  # see above
     entry.start_time = stats.start_time
     entry.last_request_timestamp = now_s = time.time()
     entry.num_reqs_per_sec[int(now_s)] = entry.num_requests

@@ -22,11 +22,10 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
-import bench._options  # noqa: F401 adds the options, before Locust parses them
 from bench._client import TIMEOUT_S, Client
 from bench._deadlines import Deadlines
 from bench._errors import ClientError
-from bench._events import listen
+from bench._options import add_options
 from bench._reporting import Reporter
 from bench._tally import Tally
 from bench._target import Target, TargetError, find_target, unusable
@@ -83,7 +82,8 @@ def _talk_once(client: Client) -> None:
 
 def _options(environment: Environment) -> argparse.Namespace:
     options: argparse.Namespace | None = environment.parsed_options
-    assert options is not None  # noqa: S101 for the type checker: only code that embeds Locust has none
+    if options is None:
+        raise RuntimeError("Locust parsed no options: these users need the `locust` command, or options set beforehand")
     return options
 
 
@@ -168,13 +168,14 @@ def _end_workers() -> None:
 
 
 def _give_up(line: str) -> NoReturn:
-    print(f"locust: error: {line}", file=sys.stderr)  # noqa: T201 Locust's own errors are printed like this
+    print(f"locust: error: {line}", file=sys.stderr)
     sys.exit(2)
 
 
-listen(events.init, begin)
-listen(events.test_start, check_again)
-listen(events.spawning_complete, forget_the_ramp)
-listen(events.test_stop, report_the_rest)
-listen(events.quitting, report_the_rest)
-listen(events.quit, end)
+events.init_command_line_parser.add_listener(add_options)
+events.init.add_listener(begin)
+events.test_start.add_listener(check_again)
+events.spawning_complete.add_listener(forget_the_ramp)
+events.test_stop.add_listener(report_the_rest)
+events.quitting.add_listener(report_the_rest)
+events.quit.add_listener(end)

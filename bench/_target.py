@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from bench._errors import CertificateRefusedError, ClientError, StatusError
 from certs import client_context
 
-Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]  # family, and what connect() takes
+Address = tuple[int, tuple[object, ...]]  # family, and what connect() takes; only the kernel looks into it
 
 
 class TargetError(ValueError):
@@ -49,7 +49,7 @@ def find_target(url: str, ca_file: Path) -> Target:
         host_header=parts.netloc.rpartition("@")[2],
         prefix=parts.path.rstrip("/"),
         server_name=name,
-        addresses=tuple((int(family), address) for family, _, _, _, address in found),  # type: ignore[misc]  # typeshed allows for Bluetooth
+        addresses=tuple((int(family), address) for family, _, _, _, address in found),
         context=client_context(ca_file) if parts.scheme == "https" else None,
     )
 

@@ -107,10 +107,10 @@ class Wire:
                 return sock
         raise ConnectError(failure) from failure
 
-    def _connect(self, sock: socket.socket, address: object) -> None:
+    def _connect(self, sock: socket.socket, address: tuple[object, ...]) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        status = sock.connect_ex(address)  # type: ignore[arg-type] # whatever getaddrinfo gave for this family
+        status = sock.connect_ex(address)
         if status == errno.EINPROGRESS:
             self._wait_writable(sock)
             status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

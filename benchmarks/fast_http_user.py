@@ -40,4 +40,4 @@ def begin(environment: Environment, **_: object) -> None:
     gevent.spawn(measure, environment)
 
 
-events.test_start.add_listener(begin)  # type: ignore[no-untyped-call]  # Locust gives this one no types
+events.test_start.add_listener(begin)

@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lines = list(options.command(options))
     except CertificateError as error:
-        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)  # noqa: T201 (a command talks)
+        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
         return 2
-    print("\n".join(lines))  # noqa: T201 (a command talks)
+    print("\n".join(lines))
     return 0
 
 

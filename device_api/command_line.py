@@ -62,7 +62,7 @@ def run(
         serve(parse(program, arguments, environ))
     except USER_ERRORS as error:
         line = " ".join(str(error).splitlines())
-        print(f"{program.name}: error: {line}", file=sys.stderr)  # noqa: T201 (talking is its work)
+        print(f"{program.name}: error: {line}", file=sys.stderr)
         return _BAD_USE
     except KeyboardInterrupt:  # before the server took over the signal, or after it let go
         return _INTERRUPTED

@@ -133,7 +133,7 @@ def announced(startup: Startup, port: int) -> Iterator[None]:
     path = None if startup.settings.ready_file is None else startup.settings.ready_file.absolute()
     if path is not None:
         ready.write(path)
-    print("\n".join(_talk(startup, ready)), flush=True)  # noqa: T201 (talking is its work)
+    print("\n".join(_talk(startup, ready)), flush=True)
     try:
         yield
     finally:

@@ -24,9 +24,7 @@ from harness.report.measured import (
 )
 from harness.report.naming import Names, legend, series
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT
-from harness.trials import Trial
-
-GENERATOR_LIMIT = "generator was the limit"  # how the harness words this doubt
+from harness.trials import GENERATOR_LIMIT, Trial
 
 
 @dataclass(frozen=True, slots=True)
