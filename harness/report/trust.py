@@ -148,7 +148,7 @@ def section(measured: Measured, found: Trust, names: Names) -> Section:
         tables=tuple(tables),
         notes=(
             (
-                "Each block holds every trial once, in an order drawn at random, so that the machine's drift "
+                "Each block holds every trial once, servers in an order drawn at random, so that the machine's drift "
                 "falls on all alike; comparisons are made within blocks, which takes the drift out. Intervals are "
                 f"Student's t over the blocks. A verdict takes {MIN_BLOCKS_FOR_VERDICT} blocks and an interval "
                 "that excludes no difference; the intervals of the first table hold all together, so that a run "

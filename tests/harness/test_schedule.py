@@ -1,4 +1,4 @@
-"""The order is random, the same for the same seed, and complete: every cell once in every block."""
+"""Servers come in random order, the same for the same seed; what is measured on one of them has a fixed one."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ class TestOrder:
     def test_more_blocks_leave_the_first_ones_as_they_were(self) -> None:
         longer = schedule(replace(PLAN, blocks=PLAN.blocks + 2))
         assert longer[: len(schedule(PLAN))] == schedule(PLAN)
+
+    def test_on_a_server_kept_connections_come_before_new_ones_and_few_clients_before_many(self) -> None:
+        for start in schedule(PLAN):
+            past = [(turn.cell.scenario, turn.cell.clients) for turn in start.turns]
+            kept = [clients for scenario, clients in past if scenario == "keep-alive"]
+            assert past[: len(kept)] == [("keep-alive", clients) for clients in sorted(kept)]
+            new = [index for index, (scenario, _) in enumerate(past) if scenario.endswith("handshake")]
+            assert new == list(range(len(past) - len(new), len(past)))
 
     def test_first_place_falls_on_each_server_about_equally(self) -> None:
         many = schedule(replace(PLAN, blocks=400))
