@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from certs._folder import adhoc_certificate, ensure_ca, ensure_certificate, issue_certificate
     from certs._keys import key_kind
     from certs._pairs import check_pair
+    from certs._server_tls import ServerTls
+    from certs._server_tls_pyopenssl import pyopenssl_server_tls
+    from certs._server_tls_stdlib import stdlib_server_tls
+    from certs._subjects import subject
 else:
     _DEFERRED: Final = {
         "adhoc_certificate": "certs._folder",
@@ -34,7 +38,11 @@ else:
         "issue_certificate": "certs._folder",
         "key_kind": "certs._keys",
         "pyopenssl_server_context": "certs._contexts_pyopenssl",
+        "pyopenssl_server_tls": "certs._server_tls_pyopenssl",
+        "ServerTls": "certs._server_tls",
         "stdlib_server_context": "certs._contexts_stdlib",
+        "stdlib_server_tls": "certs._server_tls_stdlib",
+        "subject": "certs._subjects",
     }
 
     # Unseen by type checkers, which would otherwise believe that every name exists here.
@@ -53,6 +61,7 @@ __all__ = [
     "CertificateError",
     "CertificateFiles",
     "KeyKind",
+    "ServerTls",
     "TlsPolicy",
     "TlsVersion",
     "adhoc_certificate",
@@ -64,5 +73,8 @@ __all__ = [
     "key_kind",
     "openssl_configuration",
     "pyopenssl_server_context",
+    "pyopenssl_server_tls",
     "stdlib_server_context",
+    "stdlib_server_tls",
+    "subject",
 ]

@@ -21,7 +21,7 @@ from certs import (
     key_kind,
 )
 from tests.certs.conftest import MakeContext, client_certificate
-from tests.certs.handshakes import TLS_ERRORS, PyOpenSSLEnd, accept, establish, transfer, visit
+from tests.certs.handshakes import TLS_ERRORS, PyOpenSSLEnd, StdlibEnd, accept, establish, transfer, visit
 
 ONLY_1_2 = frozenset({TlsVersion.TLS_1_2})
 ONLY_1_3 = frozenset({TlsVersion.TLS_1_3})
@@ -142,7 +142,7 @@ class TestCiphers:
 
 
 class TestApplicationProtocol:
-    """ALPN (RFC 7301): the first of the server's that the client offers; a client with none of them is served."""
+    """ALPN (RFC 7301): the first of the server's that the client offers. One that does not speak of it is served."""
 
     @pytest.mark.parametrize(
         ("ours", "offered", "chosen"),
@@ -150,7 +150,6 @@ class TestApplicationProtocol:
             (("http/1.1",), ["http/1.1"], "http/1.1"),
             (("http/1.1",), ["h2", "http/1.1"], "http/1.1"),
             (("h2", "http/1.1"), ["http/1.1", "h2"], "h2"),
-            (("http/1.1",), ["h2"], None),
             (("http/1.1",), [], None),
         ],
     )
@@ -166,6 +165,25 @@ class TestApplicationProtocol:
         client = client_context(ca_file)
         client.set_alpn_protocols(offered)
         assert visit(client, make_context(files, TlsPolicy(alpn=ours))).alpn == chosen
+
+    def test_a_client_that_offers_others_alone_is_refused_where_the_library_can(
+        self, make_context: MakeContext, files: CertificateFiles, ca_file: Path
+    ) -> None:
+        """RFC 7301, 3.2, asks for the alert; Python's ssl can only go on without a protocol."""
+        client = client_context(ca_file)
+        client.set_alpn_protocols(["h2"])
+        server = make_context(files, TlsPolicy(alpn=("http/1.1",)))
+        if isinstance(server, ssl.SSLContext):
+            assert visit(client, server).alpn is None
+            return
+        here, there = StdlibEnd(client, hostname="localhost"), PyOpenSSLEnd(server, server_side=True)
+        here.handshake()
+        there.feed(here.drain())
+        with pytest.raises(SSL.Error, match="no application protocol"):
+            there.handshake()
+        here.feed(there.drain())
+        with pytest.raises(ssl.SSLError, match="(?i)no application protocol"):
+            here.handshake()
 
 
 class TestVerification:
