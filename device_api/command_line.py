@@ -2,16 +2,18 @@
 
 Options are another spelling of the `DEVICE_*` variables: they are laid over the environment, and `Settings` reads
 the sum, so that each value is checked and complained about in one place. What is talked about goes to stdout; stderr
-holds errors alone (one line, exit status 2), so a quiet stderr means that nothing is wrong.
+holds the log of the server that runs, or the one line that says why it does not (exit status 2).
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
+from certs import KeyKind
 from device_api.device import OPEN_ERRORS
 from device_api.ready import ReadyFileError
 from device_api.settings import PREFIX, Settings, SettingsError, TlsBackend, problem
@@ -19,6 +21,8 @@ from device_api.startup import StartupError
 
 USER_ERRORS: Final = (*OPEN_ERRORS, ReadyFileError, StartupError)
 """What a person can mend; each one's text is already the whole line: what, where, what to do."""
+
+_Option: TypeAlias = str | list[str] | bool | None
 
 _BAD_USE: Final = 2  # exit status
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -59,7 +63,10 @@ def run(
 ) -> int:
     """Serve with the settings of a command line until the server stops; returns the exit status."""
     try:
-        serve(parse(program, arguments, environ))
+        settings = parse(program, arguments, environ)
+        # Time and level as in nginx's error log; a service manager adds the host and the process.
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        serve(settings)
     except USER_ERRORS as error:
         line = " ".join(str(error).splitlines())
         print(f"{program.name}: error: {line}", file=sys.stderr)
@@ -81,7 +88,8 @@ class _Parser(argparse.ArgumentParser):
             epilog=f"Each option can be a variable as well: {PREFIX}PORT=9443, {PREFIX}TLS=off, "
             f"{PREFIX}TLS_VERSIONS=1.2,1.3, {PREFIX}ADHOC=on; an option wins over its variable. "
             f"Only variables: {PREFIX}ALGORITHMS=SHA-256,MD5, {PREFIX}REALM, {PREFIX}NONCE_LIFETIME_S, "
-            f"{PREFIX}CONNECTIONS.",
+            f"{PREFIX}CONNECTIONS, {PREFIX}PENDING_CONNECTIONS, {PREFIX}LOG_LEVEL. "
+            "A renewed certificate is served by itself, and at once at SIGHUP.",
         )
         self._opening = f"{program.summary}\n\nexamples:\n{_examples(program.name)}\n\n"
 
@@ -124,18 +132,28 @@ def _parser(program: Program) -> argparse.ArgumentParser:
         metavar="|".join(program.tls_backends),
         help=f"whose TLS (default: {default.tls_backend})",
     )
-    tls.add_argument("--certificate", metavar="FILE", help="PEM, the server's first (default: made in --state)")
-    tls.add_argument("--key", metavar="FILE", help="the key of --certificate, PEM without a password")
+    tls.add_argument(
+        "--certificate",
+        metavar="FILE",
+        action="append",
+        help="PEM, the server's first (default: made in --state); again for another name or kind of key",
+    )
+    tls.add_argument("--key", metavar="FILE", action="append", help="the key of --certificate, PEM without a password")
     tls.add_argument(
         "--certificate-kind",
-        metavar="KIND",
-        help=f"of the one made in --state: rsa-2048, rsa-4096, ecdsa-p256 (default: {default.certificate_kind.value})",
+        metavar="KIND[,KIND]",
+        help=f"of those made in --state: {', '.join(KeyKind)} (default: {default.certificate_kind[0].value})",
     )
     tls.add_argument(
         "--adhoc", action="store_true", help="a self-signed certificate, thrown away when the server stops"
     )
     tls.add_argument("--no-tls", action="store_true", help="plain HTTP")
     tls.add_argument("--client-ca", metavar="FILE", help="let in only clients with a certificate of this CA (PEM)")
+    tls.add_argument(
+        "--client-certificates",
+        metavar="required|optional",
+        help=f"optional: also clients that show none (default: {default.client_certificates})",
+    )
 
     people = parser.add_argument_group("who may come in")
     people.add_argument(
@@ -153,7 +171,7 @@ def _parser(program: Program) -> argparse.ArgumentParser:
     return parser
 
 
-def _overlaid(environ: Mapping[str, str], options: Mapping[str, str | bool | None]) -> Mapping[str, str]:
+def _overlaid(environ: Mapping[str, str], options: Mapping[str, _Option]) -> Mapping[str, str]:
     """Return the environment as it would be, had the options been given as variables."""
     given = dict(_variables(options))
     overlaid = dict(environ)
@@ -168,7 +186,7 @@ def _overlaid(environ: Mapping[str, str], options: Mapping[str, str | bool | Non
     return overlaid | {_variable(name): value for name, value in given.items()}
 
 
-def _variables(options: Mapping[str, str | bool | None]) -> Iterator[tuple[str, str]]:
+def _variables(options: Mapping[str, _Option]) -> Iterator[tuple[str, str]]:
     """Yield the settings that options stand for: field and text, as `Settings` reads them from variables."""
     for name, value in options.items():
         if value is None or value is False:
@@ -179,8 +197,12 @@ def _variables(options: Mapping[str, str | bool | None]) -> Iterator[tuple[str, 
             yield "tls", "off"
         elif value is True:
             yield name, "on"
-        elif not str(value).strip():  # a variable would count as unset, an option was meant
+        elif not all(
+            map(str.strip, value if isinstance(value, list) else [str(value)])
+        ):  # a variable would count as unset, an option was meant
             raise problem(name, "is empty; give a value, or leave it out")
+        elif isinstance(value, list):
+            yield name, ",".join(value)
         else:
             yield name, str(value)
 

@@ -20,8 +20,11 @@ PREFIX: Final = "DEVICE_"
 
 TlsBackend = Literal["stdlib", "pyopenssl"]
 Auth = Literal["digest", "none"]
+ClientCertificates = Literal["required", "optional"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 _Name = TypeVar("_Name", bound=StrEnum)
+_Item = TypeVar("_Item")
 
 
 class SettingsError(ValueError):
@@ -43,20 +46,23 @@ class Settings:
     tls: bool = True
     tls_backend: TlsBackend = "stdlib"
     tls_versions: frozenset[TlsVersion] = frozenset(TlsVersion)
-    certificate: Path | None = None  # the chain, leaf first; None is the state folder's
-    key: Path | None = None
-    certificate_kind: KeyKind = KeyKind.ECDSA_P256  # of the state folder's certificate
+    certificate: tuple[Path, ...] = ()  # chains, leaf first; none is the state folder's
+    key: tuple[Path, ...] = ()  # one of each certificate, in the same order
+    certificate_kind: tuple[KeyKind, ...] = (KeyKind.ECDSA_P256,)  # of the state folder's certificates
     adhoc: bool = False  # a self-signed certificate for this run alone
-    client_ca: Path | None = None  # clients must show a certificate of this CA
+    client_ca: Path | None = None  # clients show a certificate of this CA
+    client_certificates: ClientCertificates = "required"  # optional: who shows none is let in, a wrong one never is
     users: Path | None = None  # None is the state folder's
     auth: Auth = "digest"
     threads: int = 16
-    connections: int = 1024
+    connections: int = 1024  # open at a time
+    pending_connections: int = 256  # of them, those that have not sent a request yet
     datastore: str | None = None  # an SQLAlchemy URL; None is SQLite in the state folder
     ready_file: Path | None = None
     algorithms: tuple[Algorithm, ...] = (Algorithm.SHA_256,)  # in the order in which they are offered
     realm: str = "network-device"
     nonce_lifetime_s: float = 300.0
+    log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
         self._check_ranges()
@@ -67,7 +73,7 @@ class Settings:
     def _check_ranges(self) -> None:
         if not 0 <= self.port <= 65535:
             raise problem("port", f"{self.port} is not a port; give 0 (any free one) to 65535")
-        for name in ("threads", "connections"):
+        for name in ("threads", "connections", "pending_connections"):
             if getattr(self, name) < 1:
                 raise problem(name, f"{getattr(self, name)} is too few; give 1 or more")
         if not 1 <= self.nonce_lifetime_s <= 86400:
@@ -76,16 +82,22 @@ class Settings:
             raise problem(
                 "realm", f"{self.realm!r} cannot stand in a users file; leave out quotes, backslashes, colons"
             )
-        for name in ("algorithms", "tls_versions"):
+        for name in ("algorithms", "tls_versions", "certificate_kind"):
             if not getattr(self, name):
                 raise problem(name, "the list is empty; name at least one")
 
     def _check_certificate(self) -> None:
-        if (self.certificate is None) != (self.key is None):
-            missing = "key" if self.key is None else "certificate"
-            raise problem(missing, "a certificate and its key go together; give this one too, or neither")
-        if self.adhoc and self.certificate is not None:
+        if len(self.certificate) != len(self.key):
+            missing = "key" if len(self.key) < len(self.certificate) else "certificate"
+            raise problem(
+                missing, "a certificate and its key go together, in the same order; give this one too, or neither"
+            )
+        if self.adhoc and self.certificate:
             raise problem("adhoc", "makes a certificate of its own; leave out --certificate and --key")
+        if self.client_ca is None and self.client_certificates == "optional":
+            raise problem(
+                "client_certificates", "are not asked for without --client-ca; name the CA, or leave this out"
+            )
         if not self.tls:
             for name in ("certificate", "adhoc", "client_ca"):
                 if getattr(self, name):
@@ -156,7 +168,7 @@ def _named(kind: type[_Name]) -> Callable[[str], _Name]:
     return lambda text: kind(_one_of(text, tuple(member.value for member in kind)))
 
 
-def _list(parse: Callable[[str], _Name]) -> Callable[[str], tuple[_Name, ...]]:
+def _list(parse: Callable[[str], _Item]) -> Callable[[str], tuple[_Item, ...]]:
     """Return a parser of lists with commas; a name given twice counts once."""
     return lambda text: tuple(dict.fromkeys(parse(part.strip()) for part in text.split(",") if part.strip()))
 
@@ -170,18 +182,21 @@ _PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "tls": _switch,
     "tls_backend": _choice("stdlib", "pyopenssl"),
     "tls_versions": lambda text: frozenset(_tls_versions(text)),
-    "certificate": Path,
-    "key": Path,
-    "certificate_kind": _named(KeyKind),
+    "certificate": _list(Path),
+    "key": _list(Path),
+    "certificate_kind": _list(_named(KeyKind)),
     "adhoc": _switch,
     "client_ca": Path,
+    "client_certificates": _choice("required", "optional"),
     "users": Path,
     "auth": _choice("digest", "none"),
     "threads": _whole_number,
     "connections": _whole_number,
+    "pending_connections": _whole_number,
     "datastore": _text,
     "ready_file": Path,
     "algorithms": _list(_named(Algorithm)),
     "realm": _text,
     "nonce_lifetime_s": _seconds,
+    "log_level": _choice("debug", "info", "warning", "error"),
 }

@@ -34,16 +34,21 @@ class Startup:
 
     settings: Settings
     state: DeviceState
-    certificate: CertificateFiles | None  # None: without TLS
+    certificates: tuple[CertificateFiles, ...]  # none: without TLS
 
     def tls_policy(self, *, alpn: tuple[str, ...]) -> TlsPolicy:
         """Return the rules of the TLS context; ALPN names are the server's, in its order of preference."""
         settings = self.settings
-        return TlsPolicy(versions=settings.tls_versions, alpn=alpn, client_ca=settings.client_ca)
+        return TlsPolicy(
+            versions=settings.tls_versions,
+            alpn=alpn,
+            client_ca=settings.client_ca,
+            client_certificate_required=settings.client_certificates == "required",
+        )
 
     def ready(self, port: int) -> ReadyFile:
         """Describe this process as a server that accepts connections on a port."""
-        scheme = "http" if self.certificate is None else "https"
+        scheme = "https" if self.certificates else "http"
         return ReadyFile(
             url=f"{scheme}://{_reachable(self.settings.host)}:{port}",
             pid=os.getpid(),
@@ -52,10 +57,10 @@ class Startup:
         )
 
     def _ca_file(self) -> Path | None:
-        if self.certificate is None:
+        if not self.certificates:
             return None
-        if self.settings.adhoc or self.settings.certificate is not None:
-            return self.certificate.chain.absolute()  # OpenSSL's clients may trust a leaf by itself
+        if self.settings.adhoc or self.settings.certificate:
+            return self.certificates[0].chain.absolute()  # OpenSSL's clients may trust a leaf by itself
         return self.state.ca_file
 
     def _credentials_file(self) -> Path | None:
@@ -65,26 +70,27 @@ class Startup:
 
 @contextlib.contextmanager
 def starting(settings: Settings) -> Iterator[Startup]:
-    """Open the state folder and find the certificate, checked; an ad-hoc one lasts as long as the context.
+    """Open the state folder and find the certificates, checked; an ad-hoc one lasts as long as the context.
 
     Raises StateError or CertificateError.
     """
     with contextlib.ExitStack() as stack:
         state = open_state(settings.state, realm=settings.realm)
-        certificate = _certificate(settings, state, stack)
-        if certificate is not None:
+        certificates = tuple(_certificates(settings, state, stack))
+        for certificate in certificates:
             check_pair(certificate)
-        yield Startup(settings=settings, state=state, certificate=certificate)
+        yield Startup(settings=settings, state=state, certificates=certificates)
 
 
-def _certificate(settings: Settings, state: DeviceState, stack: contextlib.ExitStack) -> CertificateFiles | None:
+def _certificates(settings: Settings, state: DeviceState, stack: contextlib.ExitStack) -> Iterator[CertificateFiles]:
     if not settings.tls:
-        return None
+        return
     if settings.adhoc:
-        return adhoc_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="device-"))))
-    if settings.certificate is not None and settings.key is not None:
-        return CertificateFiles(settings.certificate, settings.key)
-    return state.certificate(settings.certificate_kind)
+        yield adhoc_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="device-"))))
+    elif settings.certificate:
+        yield from map(CertificateFiles, settings.certificate, settings.key)
+    else:
+        yield from map(state.certificate, settings.certificate_kind)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -159,8 +165,10 @@ def _talk(startup: Startup, ready: ReadyFile) -> Iterator[str]:
         yield f"{kind}: {ready.ca_file}"
         curl += ["--cacert", shlex.quote(str(ready.ca_file))]
     if settings.client_ca is not None:
-        yield f"clients need a certificate of: {settings.client_ca.absolute()}"
-        curl += ["--cert", "CLIENT.pem", "--key", "CLIENT-KEY.pem"]
+        asked = "need" if settings.client_certificates == "required" else "may show"
+        yield f"clients {asked} a certificate of: {settings.client_ca.absolute()}"
+        if settings.client_certificates == "required":
+            curl += ["--cert", "CLIENT.pem", "--key", "CLIENT-KEY.pem"]
     if settings.auth == "none":
         yield "user and password: none needed (--auth none)"
     elif ready.credentials_file is not None:

@@ -2,14 +2,14 @@
 
 import contextlib
 import sys
-from typing import Final
+from typing import Any, Final
 
-from certs import pyopenssl_server_context, stdlib_server_context
+from certs import ServerTls, pyopenssl_server_tls, stdlib_server_tls
 from device_api.command_line import Program, run
 from device_api.settings import Settings
 from device_api.startup import Startup, announced, listen, starting
 from flask_impl import create_app, device
-from flask_impl.server import TlsContext, serve
+from flask_impl.server import serve
 
 PROGRAM: Final = Program(
     name="python -m flask_impl",
@@ -24,14 +24,14 @@ def serve_device(settings: Settings) -> None:
     """Serve a device until SIGTERM or SIGINT. Raises what `command_line.run` makes one line of."""
     with contextlib.ExitStack() as stack:
         startup = stack.enter_context(starting(settings))
-        context = _tls_context(startup)
+        tls = _tls(startup)
         app = create_app(settings)
         opened = device(app).open()
         stack.callback(device(app).close)
         serve(
             app,
             listener=stack.enter_context(listen(settings.host, settings.port)),
-            ssl_context=context,
+            ssl_context=None if tls is None else tls.context,
             threads=settings.threads,
             connections=settings.connections,
             accepting=lambda _host, port: stack.enter_context(announced(startup, port)),
@@ -39,11 +39,11 @@ def serve_device(settings: Settings) -> None:
         )
 
 
-def _tls_context(startup: Startup) -> TlsContext | None:
-    if startup.certificate is None:
+def _tls(startup: Startup) -> ServerTls[Any] | None:
+    if not startup.certificates:
         return None
-    make = pyopenssl_server_context if startup.settings.tls_backend == "pyopenssl" else stdlib_server_context
-    return make(startup.certificate, startup.tls_policy(alpn=_ALPN))
+    make = pyopenssl_server_tls if startup.settings.tls_backend == "pyopenssl" else stdlib_server_tls
+    return make(startup.certificates, startup.tls_policy(alpn=_ALPN))
 
 
 if __name__ == "__main__":

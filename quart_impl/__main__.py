@@ -4,7 +4,7 @@ import contextlib
 import sys
 from typing import Final
 
-from certs import stdlib_server_context
+from certs import stdlib_server_tls
 from device_api.command_line import Program, run
 from device_api.settings import Settings
 from device_api.startup import announced, listen, starting
@@ -21,9 +21,9 @@ def serve_device(settings: Settings) -> None:
     """Serve a device until SIGTERM or SIGINT. Raises what `command_line.run` makes one line of."""
     with contextlib.ExitStack() as stack:
         startup = stack.enter_context(starting(settings))
-        context = None
-        if startup.certificate is not None:
-            context = stdlib_server_context(startup.certificate, startup.tls_policy(alpn=ALPN))
+        tls = None
+        if startup.certificates:
+            tls = stdlib_server_tls(startup.certificates, startup.tls_policy(alpn=ALPN))
         app = create_app(settings)
         opened = device(app).open()
         stack.callback(device(app).close)
@@ -32,7 +32,7 @@ def serve_device(settings: Settings) -> None:
         serve(
             app,
             listener,
-            ssl_context=context,
+            ssl_context=None if tls is None else tls.context,
             accepting=lambda: stack.enter_context(announced(startup, port)),
             stopping=opened.drain,
         )

@@ -182,7 +182,7 @@ class TestApplicationProtocol:
         with pytest.raises(SSL.Error, match="no application protocol"):
             there.handshake()
         here.feed(there.drain())
-        with pytest.raises(ssl.SSLError, match="(?i)no application protocol"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)no application protocol"):
             here.handshake()
 
 

@@ -188,7 +188,7 @@ class TestEveryFile:
         assert settings.state == Path("/s")
         assert settings.port == 8443
         assert settings.tls == (tls != "off")
-        assert settings.certificate == (None if tls == "off" else CERTIFICATE.chain)
+        assert settings.certificate == (() if tls == "off" else (CERTIFICATE.chain,))
         if tls != "off":
             assert settings.tls_versions == TLS_CHOICES[tls]
 

@@ -40,7 +40,15 @@ SPELLINGS = [
     (["--tls", "1.2+1.3"], {"DEVICE_TLS_VERSIONS": "1.2,1.3"}),
     (["--tls-backend", "pyopenssl"], {"DEVICE_TLS_BACKEND": "pyopenssl"}),
     (["--certificate", "c", "--key", "k"], {"DEVICE_CERTIFICATE": "c", "DEVICE_KEY": "k"}),
-    (["--certificate-kind", "rsa-2048"], {"DEVICE_CERTIFICATE_KIND": "rsa-2048"}),
+    (
+        ["--certificate", "a", "--key", "b", "--certificate", "c", "--key", "d"],
+        {"DEVICE_CERTIFICATE": "a,c", "DEVICE_KEY": "b,d"},
+    ),
+    (["--certificate-kind", "rsa-2048,ecdsa-p256"], {"DEVICE_CERTIFICATE_KIND": "rsa-2048,ecdsa-p256"}),
+    (
+        ["--client-ca", "c", "--client-certificates", "optional"],
+        {"DEVICE_CLIENT_CA": "c", "DEVICE_CLIENT_CERTIFICATES": "optional"},
+    ),
     (["--adhoc"], {"DEVICE_ADHOC": "on"}),
     (["--no-tls"], {"DEVICE_TLS": "off"}),
     (["--client-ca", "ca.pem"], {"DEVICE_CLIENT_CA": "ca.pem"}),
@@ -95,8 +103,7 @@ class TestOptions:
         self, options: list[str], variables: dict[str, str], chosen: tuple[bool, bool, str | None]
     ) -> None:
         settings = parse(QUART, options, variables)
-        certificate = None if settings.certificate is None else str(settings.certificate)
-        assert (settings.tls, settings.adhoc, certificate) == chosen
+        assert (settings.tls, settings.adhoc, ",".join(map(str, settings.certificate)) or None) == chosen
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
     def test_auth_none_is_for_loopback(self, host: str) -> None:

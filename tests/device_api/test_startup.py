@@ -33,23 +33,28 @@ class TestCertificate:
 
     def test_of_the_state_folder(self, state: DeviceState) -> None:
         with starting(Settings(state=state.folder)) as startup:
-            assert startup.certificate == state.certificate(KeyKind.ECDSA_P256)
+            assert startup.certificates == (state.certificate(KeyKind.ECDSA_P256),)
             assert startup.ready(8443).ca_file == state.ca_file
 
     def test_of_another_kind(self, state: DeviceState) -> None:
-        with starting(Settings(state=state.folder, certificate_kind=KeyKind.RSA_2048)) as startup:
-            assert startup.certificate == state.certificate(KeyKind.RSA_2048)
+        with starting(Settings(state=state.folder, certificate_kind=(KeyKind.RSA_2048,))) as startup:
+            assert startup.certificates == (state.certificate(KeyKind.RSA_2048),)
+
+    def test_of_several_kinds(self, state: DeviceState) -> None:
+        kinds = (KeyKind.ECDSA_P256, KeyKind.RSA_2048)
+        with starting(Settings(state=state.folder, certificate_kind=kinds)) as startup:
+            assert startup.certificates == tuple(map(state.certificate, kinds))
 
     def test_given(self, state: DeviceState, monkeypatch: pytest.MonkeyPatch) -> None:
         files = state.certificate(KeyKind.ECDSA_P256)
         monkeypatch.chdir(files.chain.parent)
-        settings = Settings(state=state.folder, certificate=Path(files.chain.name), key=Path(files.key.name))
+        settings = Settings(state=state.folder, certificate=(Path(files.chain.name),), key=(Path(files.key.name),))
         with starting(settings) as startup:
             assert startup.ready(8443).ca_file == files.chain  # absolute: whoever reads it may be elsewhere
 
     def test_given_but_not_a_pair(self, state: DeviceState) -> None:
         one, other = state.certificate(KeyKind.ECDSA_P256), state.certificate(KeyKind.RSA_2048)
-        settings = Settings(state=state.folder, certificate=one.chain, key=other.key)
+        settings = Settings(state=state.folder, certificate=(one.chain,), key=(other.key,))
         with pytest.raises(CertificateError), starting(settings):
             pass
 
@@ -63,7 +68,7 @@ class TestCertificate:
 
     def test_none(self, state: DeviceState) -> None:
         with starting(Settings(state=state.folder, tls=False)) as startup:
-            assert startup.certificate is None
+            assert startup.certificates == ()
             assert startup.ready(8080).ca_file is None
 
 
@@ -193,8 +198,7 @@ class TestTalk:
 
     def test_adhoc(self, state: DeviceState, capsys: pytest.CaptureFixture[str]) -> None:
         startup, lines = self.talk(Settings(state=state.folder, adhoc=True), capsys)
-        assert startup.certificate is not None
-        assert lines[1] == f"its certificate: {startup.certificate.chain}"
+        assert lines[1] == f"its certificate: {startup.certificates[0].chain}"
 
     def test_users_of_ones_own(self, state: DeviceState, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         startup, lines = self.talk(Settings(state=state.folder, users=tmp_path / "people"), capsys)
