@@ -1,12 +1,16 @@
 """docs/security.md, copied and typed: the files are served for real, and what is said of servers and clients is so."""
 
+import re
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import httpx
 import pytest
 
+import flask_impl.server
+import quart_impl.server
 from certs import openssl_configuration
+from device_api.settings import PREFIX, Settings
 from tests.docs.pages import ROOT, console, files
 from tests.docs.workshop import furnish, run, serving
 from tests.end_to_end.test_sslyze import PROFILE_GROUPS
@@ -14,6 +18,7 @@ from tests.end_to_end.test_sslyze import PROFILE_GROUPS
 pytestmark = pytest.mark.end_to_end
 
 PAGE = ROOT / "docs" / "security.md"
+LIMIT = re.compile(r"`(\w+)`, ([\d.]+)")
 CLIENT = Path(".device/certificates/clients/router-7")
 
 # The page's app.py is the other page's; this one has a session as well.
@@ -63,6 +68,22 @@ def test_the_application_is_told_who_the_client_is(furnished: Path, tmp_path: Pa
             assert client.get("/").text == "CN=router-7,O=Example"
         with server.client() as stranger, pytest.raises(httpx.TransportError):
             stranger.get("/")
+
+
+class TestLimits:
+    """The table of limits is that of the code: `NAME`, DEFAULT in the column of the server that has it."""
+
+    @pytest.mark.parametrize(
+        ("column", "limits"), [(0, flask_impl.server.Limits()), (1, quart_impl.server.Limits())], ids=["flask", "quart"]
+    )
+    def test_they_are_the_defaults(self, column: int, limits: object) -> None:
+        settings = Settings()
+        cells = [line.split("|")[2:4][column] for line in PAGE.read_text().splitlines() if LIMIT.search(line)]
+        named = [found for cell in cells for found in LIMIT.findall(cell)]
+        assert named
+        for name, default in named:
+            owner, field = (settings, name.removeprefix(PREFIX).lower()) if name.startswith(PREFIX) else (limits, name)
+            assert getattr(owner, field) == float(default), name
 
 
 def test_the_groups_are_those_that_sslyze_passes(tmp_path: Path) -> None:
