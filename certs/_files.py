@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,15 @@ class CertificateFiles:
     key: Path  # not encrypted: a server starts without anybody to type a passphrase
 
 
+@dataclass(frozen=True, slots=True)
+class NewContent:
+    """What a file is to hold from now on; `mode` is its permissions from before the first byte."""
+
+    path: Path
+    content: bytes
+    mode: int
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's content. Raises CertificateError."""
     try:
@@ -42,23 +51,41 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
-    """Replace a file as a whole and make that last; `mode` is its permissions from before the first byte.
+    """Replace a file as a whole and make that last. Raises OSError."""
+    write_together([NewContent(path, content, mode)])
 
-    Raises OSError.
+
+def write_together(files: Sequence[NewContent]) -> None:
+    """Replace several files, each as a whole, one right after the other in the order given. Raises OSError.
+
+    Everything that takes time or can fail comes first: all content is on the disk before the first file is replaced.
+    What is left is a rename for each, microseconds apart; whoever reads all of them in between sees some as they were.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    # O_EXCL: never through a link that somebody else has put there. The umask can only take permissions away.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    waiting: list[tuple[Path, Path]] = []
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        for file in files:
+            temporary = file.path.with_name(f".{file.path.name}.{secrets.token_hex(8)}")
+            waiting.append((temporary, file.path))
+            _write(temporary, file)
+        while waiting:
+            temporary, path = waiting[0]
+            temporary.replace(path)
+            del waiting[0]
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for temporary, _ in waiting:
+            temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    for folder in dict.fromkeys(file.path.parent for file in files):
+        _sync_folder(folder)
+
+
+def _write(temporary: Path, file: NewContent) -> None:
+    # O_EXCL: never through a link that somebody else has put there. The umask can only take permissions away.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file.mode)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(file.content)
+        opened.flush()
+        os.fsync(opened.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

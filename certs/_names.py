@@ -31,7 +31,7 @@ def alternative_names(names: Sequence[str]) -> list[x509.GeneralName]:
     return list(dict.fromkeys(_alternative_name(name) for name in names))
 
 
-def _alternative_name(name: str) -> x509.GeneralName:
+def _alternative_name(name: str) -> x509.IPAddress | x509.DNSName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name.removeprefix("[").removesuffix("]")))
     except ValueError:
@@ -46,6 +46,23 @@ def _alternative_name(name: str) -> x509.GeneralName:
             "as in device.example, *.lab.example or 192.0.2.1"
         )
     return x509.DNSName(ascii_name)
+
+
+def covers(certificate: x509.Certificate, name: str) -> bool:
+    """Say whether a certificate is good for a host name or address, as clients compare them (RFC 9525, 6.3).
+
+    A wildcard stands for one whole label. The common name does not count. Raises CertificateError for a wrong name.
+    """
+    wanted = _alternative_name(name)
+    try:
+        held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    if isinstance(wanted, x509.IPAddress):
+        return wanted in held
+    host = wanted.value.lower().removesuffix(".")
+    wildcard = f"*.{host.partition('.')[2]}"
+    return any(pattern.lower() in {host, wildcard} for pattern in held.get_values_for_type(x509.DNSName))
 
 
 def shown_names(certificate: x509.Certificate) -> list[str]:

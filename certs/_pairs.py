@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from certs._errors import CertificateError
@@ -47,9 +47,8 @@ def read_pair(files: CertificateFiles) -> Pair:
     """Read certificate and key, which must belong together. Raises CertificateError; validity is not looked at."""
     chain = read_certificates(files.chain)
     key = read_key(files.key)
-    wanted = _public_bytes(key.public_key())
-    if _public_bytes(chain[0].public_key()) != wanted:
-        if any(_public_bytes(other.public_key()) == wanted for other in chain[1:]):
+    if not belong_together(chain[0].public_key(), key):
+        if any(belong_together(other.public_key(), key) for other in chain[1:]):
             raise CertificateError(
                 f"{files.chain}: the server's certificate is not the first in the file; "
                 f"put the one that belongs to {files.key} first"
@@ -112,6 +111,11 @@ def check_validity(path: Path, certificate: x509.Certificate, now: dt.datetime) 
             f"{path}: the certificate is not valid before {start:%Y-%m-%d %H:%M} UTC; check this machine's clock, "
             f"or {_AGAIN}"
         )
+
+
+def belong_together(public_key: PublicKeyTypes, key: PrivateKeyTypes) -> bool:
+    """Say whether a public key is that of a private one."""
+    return _public_bytes(public_key) == _public_bytes(key.public_key())
 
 
 def _public_bytes(key: object) -> bytes:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certs import CertificateError, CertificateFiles, KeyKind, adhoc_certificate, issue_certificate, key_kind
-from certs._issuing import Authority, make_authority
+from certs._issuing import Authority, Holder, make_authority
 from certs._keys import make_key
 from tests.requirements import require_program
 
@@ -24,7 +24,7 @@ def authority() -> Authority:
 
 
 def issue(authority: Authority, *names: str, now: dt.datetime = NOW) -> x509.Certificate:
-    return authority.issue(make_key(KeyKind.ECDSA_P256).public_key(), names, now)
+    return authority.issue(make_key(KeyKind.ECDSA_P256).public_key(), Holder.server(names), now)
 
 
 def names_in(certificate: x509.Certificate) -> list[str]:
@@ -80,10 +80,10 @@ class TestServerCertificate:
         assert pointer.key_identifier == target.digest
         leaf.verify_directly_issued_by(authority.certificate)
 
-    def test_it_is_valid_for_397_days_in_all(self, authority: Authority) -> None:
+    def test_it_is_valid_for_199_days_in_all(self, authority: Authority) -> None:
         leaf = issue(authority, "localhost")
         assert leaf.not_valid_before_utc <= NOW - CLIENT_CLOCK_BEHIND
-        assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == dt.timedelta(days=397)
+        assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == dt.timedelta(days=199)
 
     def test_it_does_not_outlive_its_ca(self, authority: Authority) -> None:
         end = authority.certificate.not_valid_after_utc
@@ -170,6 +170,7 @@ class TestForeignJudge:
             (KeyKind.RSA_2048, "Public-Key: (2048 bit)"),
             (KeyKind.RSA_4096, "Public-Key: (4096 bit)"),
             (KeyKind.ECDSA_P256, "NIST CURVE: P-256"),
+            (KeyKind.ED25519, "Public Key Algorithm: ED25519"),
         ],
     )
     def test_kinds_are_what_they_are_called(

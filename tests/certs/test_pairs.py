@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from certs import CertificateError, CertificateFiles, KeyKind, check_pair, issue_certificate, key_kind
-from certs._issuing import make_authority
+from certs._issuing import Holder, make_authority
 from tests.certs.conftest import nobody
 
 NOW = dt.datetime(2026, 1, 31, 12, 0, 0, tzinfo=dt.UTC)
@@ -154,7 +154,7 @@ class TestValidity:
         end = x509.load_pem_x509_certificates(pair.chain.read_bytes())[0].not_valid_after_utc
         check_pair(pair, now=end)
         assert problem(pair, now=end + dt.timedelta(seconds=1)) == (
-            f"{pair.chain}: the certificate expired on 2027-03-04; issue a new one (`python -m certs issue`)"
+            f"{pair.chain}: the certificate expired on 2026-08-18; issue a new one (`python -m certs issue`)"
         )
 
     def test_not_valid_yet(self, pair: CertificateFiles) -> None:
@@ -187,4 +187,4 @@ class TestKeyKind:
     def test_those_of_others(
         self, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey, name: str
     ) -> None:
-        assert key_kind(make_authority(NOW).issue(key.public_key(), ["localhost"], NOW)) == name
+        assert key_kind(make_authority(NOW).issue(key.public_key(), Holder.server(["localhost"]), NOW)) == name
