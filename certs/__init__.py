@@ -22,7 +22,13 @@ from certs._policy import TlsPolicy, TlsVersion
 if TYPE_CHECKING:
     from certs._contexts_pyopenssl import pyopenssl_server_context
     from certs._contexts_stdlib import stdlib_server_context
-    from certs._folder import adhoc_certificate, ensure_ca, ensure_certificate, issue_certificate
+    from certs._folder import (
+        adhoc_certificate,
+        ensure_ca,
+        ensure_certificate,
+        issue_certificate,
+        issue_client_certificate,
+    )
     from certs._keys import key_kind
     from certs._pairs import check_pair
     from certs._server_tls import ServerTls
@@ -36,6 +42,7 @@ else:
         "ensure_ca": "certs._folder",
         "ensure_certificate": "certs._folder",
         "issue_certificate": "certs._folder",
+        "issue_client_certificate": "certs._folder",
         "key_kind": "certs._keys",
         "pyopenssl_server_context": "certs._contexts_pyopenssl",
         "pyopenssl_server_tls": "certs._server_tls_pyopenssl",
@@ -70,6 +77,7 @@ __all__ = [
     "ensure_ca",
     "ensure_certificate",
     "issue_certificate",
+    "issue_client_certificate",
     "key_kind",
     "openssl_configuration",
     "pyopenssl_server_context",

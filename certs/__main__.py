@@ -33,6 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CertificateError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a folder that this user may not look into, and the like
+        print(
+            f"{PROGRAM}: error: {error.filename}: cannot be used ({error.strerror}); "
+            "check the path, and run as the user that it belongs to",
+            file=sys.stderr,
+        )
+        return 2
     for line in outcome.lines:
         print(line)
     return int(outcome.status)

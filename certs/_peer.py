@@ -47,20 +47,22 @@ def presented(host: str, port: int, *, name: str, timeout_s: float) -> Presented
         try:
             _shake_hands(connection, sock, deadline)
         except TimeoutError:
-            raise NoHandshakeError(
-                Finding(
-                    "stalled",
-                    f"connected, but shook no hands within {timeout_s:g} s",
-                    "look whether it is a TLS port and whether the server hangs; a slow one needs a longer --timeout",
-                )
-            ) from None
-        except ConnectionError as error:
-            raise NoHandshakeError(
-                Finding("closed", f"closed the connection instead of a handshake ({error.strerror or error})", _LOOK)
-            ) from error
+            finding = Finding(
+                "stalled",
+                f"connected, but shook no hands within {timeout_s:g} s",
+                "look whether it is a TLS port and whether the server hangs; a slow one needs a longer --timeout",
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            finding = Finding("closed", f"closed the connection instead of a handshake ({reason})", _LOOK)
+        except SSL.Error as error:
+            finding = _refused(error)
+        else:
+            finding = Finding("no-certificate", "showed no certificate", _LOOK)
+    # A server that wants a client's certificate may end the handshake, but has shown its own by then.
     chain = connection.get_peer_cert_chain(as_cryptography=True)
     if not chain:
-        raise NoHandshakeError(Finding("no-certificate", "showed no certificate", _LOOK))
+        raise NoHandshakeError(finding)
     return Presented(tuple(chain), connection.get_protocol_version_name())
 
 
@@ -95,7 +97,7 @@ def _connection(name: str) -> SSL.Connection:
 
 
 def _shake_hands(connection: SSL.Connection, sock: socket.socket, deadline: float) -> None:
-    """Go on until the server's certificate is there. Raises TimeoutError, ConnectionError, NoHandshakeError."""
+    """Go on until both are content. Raises OSError, SSL.Error, NoHandshakeError."""
     first = True
     while True:
         done = False
@@ -104,10 +106,6 @@ def _shake_hands(connection: SSL.Connection, sock: socket.socket, deadline: floa
             done = True
         except SSL.WantReadError:
             pass
-        except SSL.Error as error:
-            if connection.get_peer_certificate() is not None:
-                return  # it showed one, then wanted something of us that we have not got: a client's certificate
-            raise NoHandshakeError(_refused(error)) from error
         _send(connection, sock, deadline)
         if done:
             return

@@ -90,29 +90,30 @@ def _run(options: argparse.Namespace) -> Outcome:
 
 
 def _standard(options: argparse.Namespace, layout: Layout) -> Standard:
-    ours = layout.ca.chain if layout.ca.chain.exists() else None
+    ca = _ca_of(layout)
+    ours = [Trust(layout.ca.chain)] if ca is not None else []
     if options.ca is not None:
         trusts = [Trust(options.ca)]
-    elif options.targets:
-        trusts = [Trust(file) for file in dict.fromkeys([ours, None])]
+    elif options.targets or not ours:
+        trusts = [*ours, Trust(None)]
     else:
-        trusts = [Trust(ours)]
+        trusts = ours
     return Standard(
         now=dt.datetime.now(dt.UTC),
         margin=dt.timedelta(days=options.days),
         trusts=trusts,
         names=options.names or [],
         timeout_s=options.timeout,
-        ca=_certificate(ours),
+        ca=ca,
         renew=f"{PROGRAM} renew{state_option(layout)}",
     )
 
 
-def _certificate(path: Path | None) -> x509.Certificate | None:
+def _ca_of(layout: Layout) -> x509.Certificate | None:
     try:
-        return None if path is None else read_certificates(path)[0]
+        return read_certificates(layout.ca.chain)[0]
     except CertificateError:
-        return None  # the folder's CA is judged itself if it was asked for
+        return None  # there need not be one; what is wrong with one in a folder is said where the folder is judged
 
 
 def _lines(verdicts: Sequence[Verdict], standard: Standard, margin_days: int) -> Iterator[str]:

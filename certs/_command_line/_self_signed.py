@@ -33,9 +33,9 @@ examples:
 
 The same as the line that most guides give,
   openssl req -x509 -newkey rsa:4096 -nodes -out cert.pem -keyout key.pem -days 365
-and two extensions that it lacks: the names (subjectAltName), without which every browser and
-current client refuses it, and the purpose (serverAuth), which Apple's systems ask for. Each client
-must be told to trust this very file, and again at each renewal; `init` and `issue` do better.
+and two extensions that it lacks: the names (subjectAltName), without which browsers, requests and
+Go refuse it, and the purpose (serverAuth), which Apple's systems ask for. Each client must be told
+to trust this very file, and again at each renewal; `init` and `issue` do better.
 """
 
 
