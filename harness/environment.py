@@ -42,7 +42,7 @@ _MUST_STAY = ("processor", "processors", "kernel", "python", "openssl", "package
 def describe_environment(pinning: Pinning) -> dict[str, Any]:
     """Return what the figures of a run depend on, as it stands in the header of trials.jsonl."""
     return {
-        "processor": processor_name(_text(Path("/proc/cpuinfo"))),
+        "processor": processor(),
         "processors": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": f"{platform.system()} {platform.release()}",
@@ -58,6 +58,11 @@ def describe_environment(pinning: Pinning) -> dict[str, Any]:
         "generator_cpus": sorted(pinning.generator),
         "notes": [pinning.note] if pinning.note else [],
     }
+
+
+def processor() -> str:
+    """Return this machine's processor, by its model's name."""
+    return processor_name(_text(Path("/proc/cpuinfo")))
 
 
 def processor_name(cpuinfo: str) -> str:

@@ -19,6 +19,7 @@ from OpenSSL import SSL, crypto
 
 from certs import TlsVersion, key_kind
 from harness.errors import UserError
+from harness.groups import group_name
 from harness.probes.target import Target, no_answer
 from harness.trials import NegotiatedTls
 
@@ -30,17 +31,6 @@ _VERSION_REFUSED = (
     "wrong version number",
     "alert insufficient security",
 )
-# The library writes some groups in lower case, and the NIST curves by their old X9.62 names.
-_GROUP_NAMES = {
-    "x25519": "X25519",
-    "x448": "X448",
-    "prime256v1": "P-256",
-    "secp256r1": "P-256",
-    "secp384r1": "P-384",
-    "secp521r1": "P-521",
-    "x25519mlkem768": "X25519MLKEM768",
-}
-
 # openssl-verification-options(1), the ones that a misconfigured server causes.
 _VERIFY_TEXTS = {
     9: "it is not valid yet",
@@ -232,7 +222,7 @@ class HandshakeProbe:
         return NegotiatedTls(
             version=connection.get_protocol_version_name(),
             cipher=connection.get_cipher_name() or "",
-            group=group and _GROUP_NAMES.get(group.lower(), group),
+            group=group and group_name(group),
             key_kind=key_kind(self._leaf),
         )
 

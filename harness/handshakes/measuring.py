@@ -1,0 +1,207 @@
+"""Conducts the measurement: blocks of everything in random order, by fresh worker processes on one processor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+from certs import CertificateFiles, KeyKind, openssl_configuration
+from harness.environment import processor
+from harness.errors import UserError
+from harness.handshakes.figures import (
+    Block,
+    Cannot,
+    Figure,
+    Stack,
+    Subject,
+    figure_from_json,
+    subject_to_json,
+    subjects,
+)
+from harness.handshakes.timing import DEFAULT_LEAST_S
+
+BLOCK_S: Final = 4.0  # about what a block takes
+_ANSWER_LIMIT_S: Final = 60.0  # far beyond what any answer takes
+
+# A client of TLS 1.2 has to name the curve of an ECDSA certificate among its groups (RFC 8422 section 5.1.1); it comes
+# second, so that no key exchange uses it.
+_CURVE_OF_THE_KEY: Final = "P-256"
+
+
+class WorkerFailedError(UserError):
+    """A worker that ended, or did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """What the servers show, and what the clients trust."""
+
+    ca_file: Path
+    files: Mapping[KeyKind, CertificateFiles]
+
+
+def measure_blocks(
+    certificates: Certificates,
+    numbers: Sequence[int],
+    *,
+    seed: int,
+    cpus: frozenset[int],
+    wanted: Sequence[Subject] | None = None,
+    least_s: float = DEFAULT_LEAST_S,
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[Block]:
+    """Measure the blocks with these numbers, one after another.
+
+    wanted: what is measured; None measures everything. cpus: one of them is used. least_s: time for each subject in a
+    block. tick: called after each subject. Raises WorkerFailedError, CertificateError.
+    """
+    known_cannot: dict[tuple[Stack, str], Cannot] = {}
+    for number in numbers:
+        yield _measure_block(
+            certificates,
+            number,
+            tuple(subjects() if wanted is None else wanted),
+            random.Random(f"{seed}/handshakes/{number}"),  # noqa: S311 - an order, not a secret
+            max(cpus),  # the lowest numbers serve more of the machine's interrupts
+            least_s,
+            known_cannot,
+            tick,
+        )
+
+
+def _measure_block(
+    certificates: Certificates,
+    number: int,
+    wanted: Sequence[Subject],
+    drawn: random.Random,
+    cpu: int,
+    least_s: float,
+    known_cannot: dict[tuple[Stack, str], Cannot],
+    tick: Callable[[], None],
+) -> Block:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    order = list(wanted)
+    drawn.shuffle(order)
+    with ExitStack() as stack:
+        workers: dict[tuple[Stack, str], Worker] = {}
+        for key in dict.fromkeys((subject.stack, subject.group) for subject in order):
+            if key in known_cannot:
+                continue
+            worker = stack.enter_context(Worker(*key, certificates, cpu))
+            if worker.cannot:
+                known_cannot[key] = Cannot(*key, worker.cannot)
+            else:
+                workers[key] = worker
+        figures = []
+        for subject in order:
+            if (subject.stack, subject.group) in workers:
+                figures.append(workers[subject.stack, subject.group].measure(subject, least_s))
+                tick()
+        return Block(
+            number=number,
+            started=started,
+            processor=processor(),
+            openssl={key[0]: worker.openssl for key, worker in workers.items()},
+            clock_ns=max((worker.clock_ns for worker in workers.values()), default=0.0),
+            cannot=tuple(sorted(known_cannot.values())),
+            figures=tuple(figures),
+        )
+
+
+class Worker:
+    """A running `harness.handshakes.worker`; leaving it as a context manager ends it. Raises WorkerFailedError."""
+
+    def __init__(self, stack: Stack, group: str, certificates: Certificates, cpu: int) -> None:
+        self._name = f"{stack} with {group}"
+        self._exit = ExitStack()
+        with ExitStack() as opening:
+            folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="bench-handshakes-")))
+            configuration = folder / "openssl.cnf"
+            configuration.write_text(openssl_configuration(f"{group}:{_CURVE_OF_THE_KEY}"), encoding="ascii")
+            self._errors: IO[bytes] = opening.enter_context((folder / "errors").open("w+b"))
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.handshakes.worker"],
+                env={**os.environ, "OPENSSL_CONF": str(configuration)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C in the terminal is for us, who end it
+            )
+            opening.callback(self._end)
+            hello = self._ask(
+                {
+                    "stack": str(stack),
+                    "group": group,
+                    "cpus": [cpu],
+                    "ca_file": str(certificates.ca_file.absolute()),
+                    "certificates": {
+                        str(kind): (str(files.chain.absolute()), str(files.key.absolute()))
+                        for kind, files in certificates.files.items()
+                    },
+                }
+            )
+            self.openssl = str(hello["openssl"])
+            self.clock_ns = float(hello["clock_ns"])
+            self.cannot = str(hello["cannot"])
+            self._exit = opening.pop_all()
+
+    def measure(self, subject: Subject, least_s: float) -> Figure:
+        """Have it measure a subject. Raises WorkerFailedError."""
+        return figure_from_json(self._ask({"subject": subject_to_json(subject), "least_s": least_s}))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def _ask(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        answers = self._pipe(self._process.stdout)
+        try:
+            questions = self._pipe(self._process.stdin)
+            questions.write(json.dumps(question).encode() + b"\n")
+            questions.flush()
+        except BrokenPipeError as error:
+            raise self._failed("ended") from error
+        if not select.select([answers], [], [], _ANSWER_LIMIT_S)[0]:
+            raise self._failed(f"did not answer within {_ANSWER_LIMIT_S:g} s")
+        line = answers.readline()  # there is one answer to a question: nothing can wait in the buffer
+        if not line:
+            raise self._failed("ended")
+        answer: Mapping[str, Any] = json.loads(line)
+        return answer
+
+    def _failed(self, how: str) -> WorkerFailedError:
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        reason = f": {last}" if last else ""
+        return WorkerFailedError(f"handshakes cannot be measured: the process for {self._name} {how}{reason}")
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        if pipe is None:
+            raise TypeError("started with pipes")
+        return pipe
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # a question that was never read
+                self._pipe(pipe).close()
