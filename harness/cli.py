@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "list": ("list", "list_deployments"),
     "serve": ("serve", "serve"),
     "probe": ("probe", "probe"),
+    "handshakes": ("handshakes", "handshakes"),
     "run": ("run", "run"),
     "report": ("report", "report"),
 }
@@ -45,6 +46,7 @@ bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is be
   bench list           every way to serve the API, and what each can do
   bench serve NAME     serve it in one of them, to look at
   bench probe URL      what one handshake and one request take
+  bench handshakes     what handshakes cost by key, version, group and TLS library
   bench report DIR     write the report of a run again
 
 Start with `bench run`. Each command explains itself with --help."""

@@ -8,6 +8,7 @@ A `[[cell]]` table may name several deployments, scenarios or client counts: it 
     blocks = 6          # fewer than 6 give no verdicts
     window_s = 2.5      # that count, of each trial
     budget_s = 300      # all windows together may not exceed it
+    handshake_blocks = 6   # of handshakes in memory, about 4 s each, after the trials; none if it is not there
 
     [[cell]]
     deployment = ["flask-threaded", "quart-hypercorn-asyncio"]
@@ -44,8 +45,9 @@ KEY_KINDS = tuple(str(kind) for kind in KeyKind)
 
 SLICE_S = 0.25  # the generator records four times a second; windows are made of whole slices
 MAX_CLIENTS = 10_000
+MAX_HANDSHAKE_BLOCKS = 1_000
 
-_PLAN_KEYS = ("name", "seed", "blocks", "budget_s", "window_s", "cell")
+_PLAN_KEYS = ("name", "seed", "blocks", "budget_s", "window_s", "handshake_blocks", "cell")
 _CELL_KEYS = (
     "deployment",
     "scenario",
@@ -110,6 +112,7 @@ class Plan:
     window_s: float
     budget_s: float
     cells: tuple[Cell, ...]
+    handshake_blocks: int = 0  # of harness.handshakes; 0: not measured
 
     @property
     def trials(self) -> int:
@@ -138,6 +141,8 @@ class Plan:
             "blocks": self.blocks,
             "window_s": self.window_s,
             "budget_s": self.budget_s,
+            # A plan without them has the hash that it had before there were any.
+            **({"handshake_blocks": self.handshake_blocks} if self.handshake_blocks else {}),
             "cell": [_cell_to_json(cell) for cell in self.cells],
         }
 
@@ -250,6 +255,7 @@ def parse(data: Mapping[str, Any], *, source: str, deployments: Collection[str])
         window_s=window_s,
         budget_s=_number(data, "budget_s", source, low=1.0, high=1e7),
         cells=tuple(cells),
+        handshake_blocks=_whole(data, "handshake_blocks", source, low=0, high=MAX_HANDSHAKE_BLOCKS, default=0),
     )
     _check_whole(plan, source)
     return plan

@@ -22,6 +22,8 @@ from device_api.state import open_state
 from harness.commands.report import write_and_show
 from harness.environment import check_same, describe_environment
 from harness.errors import UserError
+from harness.handshakes.figures import append_block, read_blocks
+from harness.handshakes.measuring import BLOCK_S, certificates_in, measure_blocks
 from harness.lab import RealLab
 from harness.pinning import Pinning, choose_pinning, stay_off
 from harness.plan import Plan, find_plan, parse
@@ -110,8 +112,9 @@ def _check(plan: Plan, state: Path, lab: RealLab) -> None:
     for server in plan.servers:
         lab.check(server)
     device = open_state(state)
-    for kind in {server.certificate_kind for server in plan.servers if server.uses_tls}:
-        device.certificate(KeyKind(kind))
+    kinds = {KeyKind(server.certificate_kind) for server in plan.servers if server.uses_tls}
+    for kind in KeyKind if plan.handshake_blocks else kinds:
+        device.certificate(kind)
     _allow_open_files(max(cell.clients for cell in plan.cells) + _FILES_BESIDE_CLIENTS)
 
 
@@ -137,6 +140,8 @@ def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pin
     try:
         with _sigterm_as_interrupt():
             session = Runner(plan, log, lab, display, pinning).run()
+            display.close()
+            _measure_handshakes(plan, folder, pinning, state)
     except KeyboardInterrupt as error:
         _say_how_to_go_on(display, log, plan, folder, state)
         return 128 + (signal.SIGTERM if isinstance(error, _TerminatedError) else signal.SIGINT)
@@ -145,9 +150,19 @@ def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pin
         raise
     finally:
         os.sched_setaffinity(0, before)
-    display.close()
     _sum_up(session, log, plan)
     return 0
+
+
+def _measure_handshakes(plan: Plan, folder: Path, pinning: Pinning, state: Path) -> None:
+    """Measure the blocks of handshakes in memory that are missing; each is on disk before the next one."""
+    done = {block.number for block in read_blocks(folder)}
+    missing = [number for number in range(plan.handshake_blocks) if number not in done]
+    if not missing:
+        return
+    click.echo(f"handshakes in memory: {len(missing)} blocks, about {len(missing) * BLOCK_S:.0f} s", err=True)
+    for block in measure_blocks(certificates_in(state), missing, seed=plan.seed, cpus=pinning.server):
+        append_block(folder, block)
 
 
 def _say_how_to_go_on(display: Display, log: TrialLog, plan: Plan, folder: Path, state: Path) -> None:

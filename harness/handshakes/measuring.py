@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from certs import CertificateFiles, KeyKind, openssl_configuration
+from device_api.state import open_state
 from harness.environment import processor
 from harness.errors import UserError
 from harness.handshakes.figures import (
@@ -51,6 +52,12 @@ class Certificates:
 
     ca_file: Path
     files: Mapping[KeyKind, CertificateFiles]
+
+
+def certificates_in(state: Path) -> Certificates:
+    """Return a certificate of each kind in a state folder, made where missing. Raises StateError, CertificateError."""
+    device = open_state(state)
+    return Certificates(device.ca_file, {kind: device.certificate(kind) for kind in KeyKind})
 
 
 def measure_blocks(

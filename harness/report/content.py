@@ -82,3 +82,9 @@ class Section:
     plots: tuple[Plot, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()  # how it was measured, and what it leaves out
+    parts: tuple[Section, ...] = ()  # questions within this one
+
+    @property
+    def has_plots(self) -> bool:
+        """Whether anything is drawn here or in a part."""
+        return bool(self.plots) or any(part.has_plots for part in self.parts)

@@ -69,12 +69,13 @@ def handshakes(measured: Measured) -> tuple[Handshake, ...]:
     return tuple(sorted(found, key=lambda one: (cheapest[one.name], one.contender.deployment)))
 
 
-def section(measured: Measured, names: Names) -> Section:
-    """Answer from every kind of handshake that was measured."""
+def section(measured: Measured, names: Names, alone: Section) -> Section:
+    """Answer from every kind of handshake that was measured. alone: the part on the TLS libraries alone."""
     anchor, question = "handshake", "What does a handshake cost?"
     found = [handshake for handshake in handshakes(measured) if handshake.server_cpu.estimate > 0]
     if not found:
-        return Section(anchor, question, "Not measured: it takes new connections and open ones, both over TLS.")
+        said = "Not measured with servers: it takes new connections and open ones, both over TLS."
+        return Section(anchor, question, said, parts=(alone,))
     used = [contender for contender in measured.contenders if any(one.contender == contender for one in found)]
     return Section(
         anchor,
@@ -84,6 +85,7 @@ def section(measured: Measured, names: Names) -> Section:
         plots=(_plot(found, names, series(used, names)),),
         tables=(_table(found, names),),
         notes=_notes(found),
+        parts=(alone,),
     )
 
 

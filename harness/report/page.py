@@ -23,7 +23,9 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from harness.report import abilities, breakdown, handshakes, provenance, summary, trust, under_load, words
+from harness.handshakes.comparison import Comparison
+from harness.handshakes.figures import Block, read_blocks
+from harness.report import abilities, breakdown, handshakes, in_memory, provenance, summary, trust, under_load, words
 from harness.report.content import Mark
 from harness.report.costs import Costs, costs
 from harness.report.decisions import Decision, Measure, Outcome, decide, how_sure
@@ -87,7 +89,7 @@ COST_COLUMNS: tuple[tuple[str, Callable[[Costs], Interval | None]], ...] = (
 
 def write_report(folder: Path) -> Path:
     """Write folder/report.html from folder/trials.jsonl, whole or not at all. UserError if that cannot be read."""
-    text = render(read_run(folder))
+    text = render(read_run(folder), read_blocks(folder))
     target = folder / FILE_NAME
     handle, draft = tempfile.mkstemp(dir=folder, prefix=f".{FILE_NAME}-")
     try:
@@ -101,8 +103,8 @@ def write_report(folder: Path) -> Path:
     return target
 
 
-def render(run: Run) -> str:
-    """Return the page of a run."""
+def render(run: Run, blocks: Sequence[Block] = ()) -> str:
+    """Return the page of a run. blocks: of handshakes in memory."""
     measured = Measured(run)
     names = Names(measured.contenders)
     decisions = decide(measured)
@@ -111,7 +113,7 @@ def render(run: Run) -> str:
     missing = trust.unmeasured(measured, decisions)
     sections = (
         breakdown.section(found, names),
-        handshakes.section(measured, names),
+        handshakes.section(measured, names, in_memory.section(Comparison(blocks))),
         under_load.latency_section(measured, names),
         under_load.clients_section(measured, names),
         abilities.section(measured.contenders),
@@ -120,7 +122,7 @@ def render(run: Run) -> str:
         provenance.section(run),
     )
     style, script = _asset("page.css"), _asset("page.js")
-    library = plot_library() if any(section.plots for section in sections) else ""
+    library = plot_library() if any(section.has_plots for section in sections) else ""
     scripts = [text for text in (library, script) if text]
     return (
         _environment()
@@ -137,7 +139,7 @@ def render(run: Run) -> str:
             costs_left_out=max(0, len(found) - COSTS_SHOWN),
             trust=trust.line_of_trust(trusted),
             sections=sections,
-            downloads=provenance.downloads(run),
+            downloads=provenance.downloads(run, blocks),
             style=Markup(style),  # noqa: S704 - our own file
             scripts=[Markup(text) for text in scripts],  # noqa: S704 - our own file and the pinned library
             policy=policy(scripts),

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from harness import histograms
+from harness.handshakes.figures import Block, Figure
 from harness.plan import built_in_plans
 from harness.report import words
 from harness.report.content import Section, Table, table
@@ -79,8 +80,8 @@ def context(run: Run) -> tuple[str, ...]:
     return tuple(facts)
 
 
-def downloads(run: Run) -> tuple[Download, ...]:
-    """Return the raw trials as files inside the page; without those that would make it too heavy."""
+def downloads(run: Run, blocks: Sequence[Block] = ()) -> tuple[Download, ...]:
+    """Return the raw trials and handshakes as files inside the page; without those that would make it too heavy."""
     found = [
         Download("trials.csv", "one line a trial", _uri("text/csv", as_csv(run.trials))),
         Download(
@@ -89,6 +90,9 @@ def downloads(run: Run) -> tuple[Download, ...]:
             _uri("application/gzip", gzip.compress(as_jsonl(run), compresslevel=6, mtime=0)),
         ),
     ]
+    if blocks:
+        said = "one line a kind and block, in memory"
+        found.append(Download("handshakes.csv", said, _uri("text/csv", handshakes_as_csv(blocks))))
     return tuple(download for download in found if len(download.uri) <= MAX_DOWNLOAD_BYTES)
 
 
@@ -100,12 +104,41 @@ def as_jsonl(run: Run) -> bytes:
 
 def as_csv(trials: Sequence[Trial]) -> bytes:
     """Return one line a trial, its figures plain numbers in µs and seconds."""
+    return _csv([_flat(trial) for trial in trials])
+
+
+def handshakes_as_csv(blocks: Sequence[Block]) -> bytes:
+    """Return one line for each kind of handshake or record in each block, its figures plain numbers in µs."""
+    return _csv([_flat_figure(block, figure) for block in blocks for figure in block.figures])
+
+
+def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:
     text = io.StringIO()
-    rows = [_flat(trial) for trial in trials]
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["order"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def _flat_figure(block: Block, figure: Figure) -> dict[str, object]:
+    subject = figure.subject
+    return {
+        "block": block.number,
+        "stack": subject.stack,
+        "openssl": block.openssl.get(subject.stack, ""),
+        "part": subject.part,
+        "version": subject.version,
+        "key_kind": subject.key_kind,
+        "group": subject.group,
+        "record_bytes": subject.record_bytes,
+        "server_cpu_us": figure.server_cpu_us,
+        "batches": figure.batches,
+        "count": figure.count,
+        "resumed": figure.resumed,
+        "tls_cipher": figure.tls.cipher,
+        "tls_group": figure.tls.group or "",
+        "refused": figure.refusal,
+    }
 
 
 def _flat(trial: Trial) -> dict[str, object]:

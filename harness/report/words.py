@@ -56,11 +56,17 @@ def ratio(interval: Interval) -> str:
 
 
 def ratio_range(interval: Interval) -> str:
-    """Return "1.7 - 1.9": more digits where fewer would touch a 1 that the interval excludes."""
+    """Return "1.7 - 1.9": more digits where fewer would touch a 1 that the interval excludes, or show no interval."""
     if not interval.is_finite:
         return "cannot tell"
     widest = max(interval.high, 1.0)
     decimals = 2 if widest < 10 else 1 if widest < 100 else 0
+    while (
+        decimals < 4
+        and interval.low < interval.high
+        and round(interval.low, decimals) == round(interval.high, decimals)
+    ):
+        decimals += 1
     if interval.excludes(1.0):
         while decimals < 4 and (round(interval.low, decimals) <= 1.0 <= round(interval.high, decimals)):
             decimals += 1

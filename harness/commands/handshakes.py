@@ -1,0 +1,76 @@
+"""`bench handshakes`: what a handshake and a record cost each TLS library, in memory."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from harness.handshakes.comparison import Comparison
+from harness.handshakes.figures import Block, block_to_json
+from harness.handshakes.measuring import BLOCK_S, certificates_in, measure_blocks
+from harness.pinning import choose_pinning
+
+_WIDTH_WITHOUT_TERMINAL: Final = 160
+
+
+@click.command()
+@click.option("--blocks", type=click.IntRange(1, 1000), default=6, show_default=True, help="A verdict takes 6.")
+@click.option("--seed", type=click.IntRange(0), help="Of the random order; drawn if it is not given.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=Path(".device"),
+    show_default=True,
+    envvar="DEVICE_STATE",
+    help="Folder with CA and certificates; made if it is missing.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print every figure of every block as JSON; times in microseconds."
+)
+def handshakes(*, blocks: int, seed: int | None, state: Path, as_json: bool) -> None:
+    """Measure handshakes and records of both TLS libraries, in memory: the server's CPU alone.
+
+    By kind of key, TLS version, full and resumed, key-exchange group; about 4 seconds a block. No sockets, no server:
+    for those, see `bench run`, whose report has this as well.
+    """
+    seed = time.time_ns() if seed is None else seed
+    click.echo(f"{blocks} blocks, about {blocks * BLOCK_S:.0f} s; seed {seed}", err=True)
+    measured: list[Block] = []
+    for block in measure_blocks(certificates_in(state), range(blocks), seed=seed, cpus=choose_pinning().server):
+        measured.append(block)
+        click.echo(f"block {len(measured)} of {blocks}", err=True)
+    if as_json:
+        click.echo(json.dumps({"seed": seed, "blocks": [block_to_json(block) for block in measured]}, indent=2))
+    else:
+        _show(Comparison(measured))
+
+
+def _show(compared: Comparison) -> None:
+    from harness.report import in_memory  # noqa: PLC0415 - plots take a second to import
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_WITHOUT_TERMINAL
+    section = in_memory.section(compared)
+    console.print(section.answer)
+    for table in section.tables:
+        if table.is_folded:
+            continue
+        shown = Table(title=table.caption, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in table.columns:
+            shown.add_column(
+                column.name, justify="right" if column.numeric else "left", no_wrap=not shown.columns, overflow="fold"
+            )
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print()
+        console.print(shown)
+    console.print()
+    for note in section.notes:
+        console.print(note)
