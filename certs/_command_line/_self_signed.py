@@ -78,5 +78,6 @@ def _lines(options: argparse.Namespace) -> Iterator[str]:
     yield f"  certificate: {files.chain}"
     yield f"  key:         {files.key}"
     yield from notes_on_validity(leaf, None, validity)
+    yield f"note: Firefox refuses it, because it is a CA as well, as openssl makes it; `{PROGRAM} issue` does better"
     yield f"serve with it: python -m flask_impl --certificate {quoted(files.chain)} --key {quoted(files.key)}"
     yield trust_line(files.chain, names[0])
