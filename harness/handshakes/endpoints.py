@@ -86,12 +86,19 @@ class _PyOpenSslEnd:
 
 def server_ends(stack: Stack, files: CertificateFiles) -> Callable[[], ServerEnd]:
     """Return what makes server ends of a stack, with the context that our own servers have. Raises CertificateError."""
-    policy = TlsPolicy()
     if stack is Stack.STDLIB:
-        stdlib = stdlib_server_tls([files], policy).context
-        return lambda: _StdlibEnd(stdlib)
-    pyopenssl = pyopenssl_server_tls([files], policy).context
-    return lambda: _PyOpenSslEnd(pyopenssl)
+        return stdlib_ends(stdlib_server_tls([files], TlsPolicy()).context)
+    return pyopenssl_ends(pyopenssl_server_tls([files], TlsPolicy()).context)
+
+
+def stdlib_ends(context: ssl.SSLContext) -> Callable[[], ServerEnd]:
+    """Return what makes server ends with a context of the standard library."""
+    return lambda: _StdlibEnd(context)
+
+
+def pyopenssl_ends(context: SSL.Context) -> Callable[[], ServerEnd]:
+    """Return what makes server ends with a context of pyOpenSSL."""
+    return lambda: _PyOpenSslEnd(context)
 
 
 def openssl_version(stack: Stack) -> str:

@@ -80,8 +80,7 @@ def measure_blocks(
         yield _measure_block(
             certificates,
             number,
-            tuple(subjects() if wanted is None else wanted),
-            random.Random(f"{seed}/handshakes/{number}"),  # noqa: S311 - an order, not a secret
+            shuffled(subjects() if wanted is None else wanted, seed=seed, block=number),
             max(cpus),  # the lowest numbers serve more of the machine's interrupts
             least_s,
             known_cannot,
@@ -89,19 +88,23 @@ def measure_blocks(
         )
 
 
+def shuffled(wanted: Sequence[Subject], *, seed: int, block: int) -> tuple[Subject, ...]:
+    """Return the order in which a block measures: always the same for a seed and a block."""
+    order = list(wanted)
+    random.Random(f"{seed}/handshakes/{block}").shuffle(order)  # noqa: S311 - an order, not a secret
+    return tuple(order)
+
+
 def _measure_block(
     certificates: Certificates,
     number: int,
-    wanted: Sequence[Subject],
-    drawn: random.Random,
+    order: Sequence[Subject],
     cpu: int,
     least_s: float,
     known_cannot: dict[tuple[Stack, str], Cannot],
     tick: Callable[[], None],
 ) -> Block:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    order = list(wanted)
-    drawn.shuffle(order)
     with ExitStack() as stack:
         workers: dict[tuple[Stack, str], Worker] = {}
         for key in dict.fromkeys((subject.stack, subject.group) for subject in order):

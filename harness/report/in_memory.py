@@ -51,7 +51,7 @@ def section(compared: Comparison) -> Section:
         QUESTION,
         _answer(compared),
         legend=tuple(Mark(label(stack, compared), *_LOOKS[stack]) for stack in Stack if any(_of(compared, stack))),
-        plots=(_plot(compared),) if any(map(_can_be_drawn, _drawn(compared))) else (),
+        plots=(_plot(compared),) if _drawn(compared) else (),
         tables=tuple(
             found
             for found in (_kinds_table(compared), _group_table(compared), _record_table(compared), _whole(compared))
@@ -62,8 +62,9 @@ def section(compared: Comparison) -> Section:
 
 
 def finding(compared: Comparison) -> str:
-    """Return the answer as a sentence for a terminal; empty where nothing was measured."""
-    return f"In memory: {_answer(compared)}" if any(_of(compared, stack) for stack in Stack) else ""
+    """Return the most of the answer for a terminal; empty where nothing was measured."""
+    said = " ".join(sentence for sentence in (_by_key(compared), _between_stacks(compared)) if sentence)
+    return f"TLS alone: {said}" if said else ""
 
 
 def label(stack: Stack, compared: Comparison) -> str:
@@ -122,8 +123,8 @@ def _by_key(compared: Comparison) -> str:
     if not said:
         return ""
     return (
-        f"Of what a full TLS 1.3 handshake with RSA-2048 takes the server's {_STACKS[stack]}, one takes "
-        f"{words.listed(said)}."
+        f"Against a full TLS 1.3 handshake with RSA-2048, the server's {_STACKS[stack]} takes "
+        f"{words.listed([said[0].replace(words.TIMES, f'{words.TIMES} the CPU', 1), *said[1:]])}."
     )
 
 
@@ -144,10 +145,10 @@ def _between_stacks(compared: Comparison) -> str:
     for subject, what in ((usual, "a full handshake (TLS 1.3, ECDSA P-256)"), (_resumed(usual), "a resumed one")):
         ratio = compared.ratio(subject, replace(subject, stack=Stack.STDLIB))
         if ratio is not None:
-            said.append(f"{_judged(ratio)} for {what}")
+            said.append(f"{_tie_cell(ratio)} for {what}")
     if not said:
         return ""
-    return f"pyOpenSSL to the standard library, both with {USUAL_GROUP}: {words.listed(said)}."
+    return f"With the same group ({USUAL_GROUP}) pyOpenSSL's CPU to the standard library's is {words.listed(said)}."
 
 
 def _post_quantum(compared: Comparison) -> str:
@@ -165,8 +166,8 @@ def _post_quantum(compared: Comparison) -> str:
             share = words.percent(abs(ratio.estimate - 1))
             adds = "adds" if ratio.estimate > 1 else "saves"
             said.append(
-                f"{adds} {share} ({words.microseconds(abs(added.estimate))}) to the handshake with ECDSA P-256 in "
-                f"{_STACKS[stack]}"
+                f"{adds} {share} ({words.microseconds(abs(added.estimate))}) in {_STACKS[stack]}, to a full handshake "
+                "with ECDSA P-256"
             )
     cannot = [
         f"the {_STACKS[each.stack]} here cannot do it" for each in compared.cannot if each.group == POST_QUANTUM_GROUP
@@ -178,12 +179,6 @@ def _post_quantum(compared: Comparison) -> str:
 
 def _resumed(subject: Subject) -> Subject:
     return replace(subject, part=Part.RESUMED, key_kind=_RESUMED_WITH)
-
-
-def _judged(ratio: Interval) -> str:
-    """Return how a ratio that may be none is said."""
-    said = _tie_cell(ratio)
-    return said if said.startswith("a tie") else f"{said} the CPU"
 
 
 def _cell(ratio: Interval | None) -> str:
@@ -237,10 +232,6 @@ def _by_cost(dots: Sequence[charts.Dot]) -> list[str]:
     for dot in dots:
         cheapest[dot.line] = min(dot.value, cheapest.get(dot.line, dot.value))
     return sorted(cheapest, key=lambda line: cheapest[line])
-
-
-def _can_be_drawn(dot: charts.Dot) -> bool:
-    return dot.value > 0
 
 
 def _plot(compared: Comparison) -> Plot:
@@ -374,8 +365,9 @@ def _notes(compared: Comparison) -> tuple[str, ...]:
     notes = [
         (
             "Client and server shake hands over memory buffers in one process and the server's steps alone are timed "
-            "(CPU time of the thread, the contexts of our own servers, a fresh process in each block). There is no "
-            "socket and no server program in it, so that a server's handshake, above, costs more."
+            "(CPU time of the thread, the contexts of our own servers, a fresh process in each block; what reading the "
+            f"clock takes, {compared.clock_ns:,.0f}{words.THIN}ns, is taken off). There is no socket and no server "
+            "program in it, so that a server's handshake, above, costs more."
         ),
         (
             "Every resumed handshake was proved to be one (no certificate was sent), every full one not to be, and "
@@ -387,8 +379,7 @@ def _notes(compared: Comparison) -> tuple[str, ...]:
         ),
     ]
     notes += [
-        f"{words.capitalised(_STACKS[each.stack])} cannot use {each.group} here: {each.why}."
-        for each in compared.cannot
+        f"{each.group} cannot be had from the {_STACKS[each.stack]} here: {each.why}." for each in compared.cannot
     ]
     return (*notes, *_refused(compared))
 

@@ -60,7 +60,7 @@ def ratio_range(interval: Interval) -> str:
     if not interval.is_finite:
         return "cannot tell"
     widest = max(interval.high, 1.0)
-    decimals = 2 if widest < 10 else 1 if widest < 100 else 0
+    decimals = 3 if interval.high < 0.2 else 2 if widest < 10 else 1 if widest < 100 else 0
     while (
         decimals < 4
         and interval.low < interval.high
