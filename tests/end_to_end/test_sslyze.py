@@ -15,6 +15,7 @@ certificate, versions, ciphers, groups, compression, renegotiation and known hol
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def test_our_servers_pass(sslyze: Path, program: Sequence[str], tmp_path: Path) 
     kinds = ["--certificate-kind", "ecdsa-p256,rsa-2048"]  # both are looked at
     with serving([*program, *kinds], tmp_path, groups=PROFILE_GROUPS) as server:
         judged = judge(sslyze, server)
-    assert "2 (RSAPublicKey, ECPublicKey)" in judged.stdout, judged.stdout
+    assert re.search(r"cert chains detected: +2 ", judged.stdout), judged.stdout
     assert "OK - Compliant" in judged.stdout, judged.stdout
     assert judged.returncode == 0
 
