@@ -1,5 +1,6 @@
 """`python -m certs`: a local CA and the certificates that it issues, from the command line."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -21,13 +22,18 @@ of its own: {PROGRAM} issue --help
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status. Misuse is one line on stderr, and status 2."""
-    parser = main_parser(_DESCRIPTION)
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, which sets `command` to what is to be run."""
+    whole = main_parser(_DESCRIPTION)
+    commands = whole.add_subparsers(metavar="COMMAND", title="commands", required=True)
     for command in (_init, _issue, _self_signed, _show, _check, _renew):
         command.add(commands)
-    options = parser.parse_args(arguments)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status. Misuse is one line on stderr, and status 2."""
+    options = parser().parse_args(arguments)
     try:
         outcome = options.command(options)
     except CertificateError as error:

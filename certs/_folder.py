@@ -213,7 +213,8 @@ def _issue_new(
     layout = Layout(folder)
     ensure_ca(folder, now=now)
     with changing(layout):
-        if files.chain.exists() or files.key.exists():
+        # In our own folder a key alone is what somebody left who was stopped before its certificate.
+        if files.chain.exists() or (files.key.exists() and layout.folder not in files.key.parents):
             _refuse_to_replace(files, replace, read_ca(layout, now))
         with writable(files.chain.parent):
             _issue(layout, files, holder, make_key(kind), validity, now)

@@ -1,9 +1,11 @@
 """`python -m certs`, as a person runs it."""
 
 import datetime as dt
+import json
 import os
 import re
 import shlex
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,9 +13,21 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certs import CertificateFiles, KeyKind, adhoc_certificate, check_pair, ensure_ca, ensure_certificate
-from certs.__main__ import main
+from certs import (
+    CertificateFiles,
+    KeyKind,
+    adhoc_certificate,
+    check_pair,
+    ensure_ca,
+    ensure_certificate,
+    issue_client_certificate,
+)
+from certs.__main__ import main, parser
+
+COMMANDS = ("init", "issue", "self-signed", "show", "check", "renew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +120,114 @@ class TestIssue:
         assert lines[-1].endswith("https://any.lab.example:8443/health")
 
 
+class TestIssueNever:
+    """Nothing is overwritten without --force."""
+
+    def test_replaces_the_folder_s_own_by_itself(self, shell: Shell) -> None:
+        shell.certs("issue")
+        folder = ".device/certificates/ecdsa-p256"
+        before = (shell.directory / folder / "key.pem").read_bytes()
+        assert shell.error("issue") == (
+            f"python -m certs: error: {folder}: holds a certificate already; `python -m certs renew` prolongs it and "
+            "keeps its key, --force replaces it and its key, --out writes to another folder"
+        )
+        assert (shell.directory / folder / "key.pem").read_bytes() == before
+        shell.certs("issue --force --name device.lan")
+        assert (shell.directory / folder / "key.pem").read_bytes() != before
+
+    def test_replaces_what_another_ca_issued(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        others = adhoc_certificate(tmp_path / "out")
+        before = others.key.read_bytes()
+        arguments = ["issue", "--state", str(tmp_path / "state"), "--out", str(tmp_path / "out")]
+        assert main(arguments) == 2
+        assert "holds a chain.pem or key.pem that this CA did not issue" in capsys.readouterr().err
+        assert others.key.read_bytes() == before
+        assert main([*arguments, "--force"]) == 0
+        check_pair(others)
+
+    def test_minds_a_key_whose_certificate_never_came(self, tmp_path: Path) -> None:
+        """In the CA's own folder; elsewhere it may be anybody's."""
+        files = ensure_certificate(tmp_path, KeyKind.ECDSA_P256)
+        files.chain.unlink()
+        assert main(["issue", "--state", str(tmp_path)]) == 0
+        check_pair(files)
+        files = CertificateFiles(tmp_path.parent / "lan" / "chain.pem", tmp_path.parent / "lan" / "key.pem")
+        files.key.parent.mkdir()
+        files.key.write_text("")
+        assert main(["issue", "--state", str(tmp_path), "--out", str(files.key.parent)]) == 2
+
+
+class TestIssueForClients:
+    def test_with_an_organisation(self, shell: Shell) -> None:
+        lines = shell.certs("issue --client router-7 --organisation Example --kind rsa-2048")
+        folder = ".device/certificates/clients/router-7"
+        assert lines[0].startswith("issued a client's certificate for CN=router-7,O=Example, valid until ")
+        assert lines[-1] == (
+            f"use it so: curl --cert {folder}/chain.pem --key {folder}/key.pem --cacert .device/ca/ca.pem "
+            "https://localhost:8443/health"
+        )
+        leaf = x509.load_pem_x509_certificates((shell.directory / folder / "chain.pem").read_bytes())[0]
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+        assert stat.S_IMODE((shell.directory / folder / "key.pem").stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize(
+        ("name", "problem"),
+        [
+            ("a/b", "'a/b' cannot name a folder"),
+            ("..", "'..' cannot name a folder"),
+            ("x" * 65, "a client's name has 1 to 64 printable characters; shorten it"),
+            ("a\nb", "a client's name has 1 to 64 printable characters"),
+            ("", "a client's name has 1 to 64 printable characters"),
+        ],
+    )
+    def test_names(self, tmp_path: Path, name: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["issue", "--state", str(tmp_path), "--client", name]) == 2
+        assert problem in capsys.readouterr().err
+        assert not list(tmp_path.glob("certificates/**/*.pem"))
+
+    def test_an_organisation_without_a_client(self, shell: Shell) -> None:
+        assert shell.error("issue --organisation Example").endswith("name the client with --client")
+
+
+class TestIssueForDays:
+    def test_as_many_as_are_asked_for(self, tmp_path: Path) -> None:
+        assert main(["issue", "--state", str(tmp_path), "--days", "7"]) == 0
+        leaf = x509.load_pem_x509_certificates((tmp_path / "certificates/ecdsa-p256/chain.pem").read_bytes())[0]
+        assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == dt.timedelta(days=7)
+
+    def test_never_longer_than_the_ca(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        ensure_ca(tmp_path, now=dt.datetime.now(dt.UTC) - dt.timedelta(days=3600))
+        assert main(["issue", "--state", str(tmp_path)]) == 0
+        assert "note: not valid for 199 days, because the CA ends on " in capsys.readouterr().out
+
+    def test_too_many_for_apple(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["issue", "--state", str(tmp_path), "--days", "826"]) == 0
+        assert "note: Apple's systems refuse servers' certificates of more than 825 days" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("days", ["0", "-1", "x", "99999", "1.5"])
+    def test_that_are_none(self, shell: Shell, days: str) -> None:
+        assert f"argument --days: '{days}' is not a number of days from 1 to 36500" in shell.error(
+            f"issue --days={days}"
+        )
+
+
 class TestShow:
+    def test_for_programs(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        files = ensure_certificate(tmp_path, KeyKind.ED25519)
+        client = issue_client_certificate(tmp_path, "router-7", organisation="Example")
+        assert main(["show", "--json", "--state", str(tmp_path)]) == 0
+        ca, server, router = json.loads(capsys.readouterr().out)["certificates"]
+        assert [each["for"] for each in (ca, server, router)] == [["CA"], ["server"], ["client"]]
+        assert (server["file"], server["key"], server["days_left"]) == (str(files.chain), "ed25519", 198)
+        assert server["names"] == ["localhost", "127.0.0.1", "::1"]
+        assert (router["file"], router["subject"]) == (str(client.chain), "CN=router-7,O=Example")
+        assert router["issuer"] == ca["subject"]
+        leaf = x509.load_pem_x509_certificates(files.chain.read_bytes())[0]
+        assert server["sha256"] == leaf.fingerprint(hashes.SHA256()).hex()
+        assert int(server["serial"], 16) == leaf.serial_number
+        assert dt.datetime.fromisoformat(server["not_after"]) == leaf.not_valid_after_utc
+
     def test_the_folder_as_a_table(
         self, shell: Shell, folder: Path, certificates: dict[KeyKind, CertificateFiles]
     ) -> None:
@@ -200,25 +321,35 @@ class TestErrors:
 
 class TestHelp:
     def test_it_is_there_for_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for command in ([], ["init"], ["issue"], ["self-signed"], ["show"], ["check"], ["renew"]):
+        for command in ("", *COMMANDS):
             with pytest.raises(SystemExit) as caught:
-                main([*command, "--help"])
+                main([*command.split(), "--help"])
             assert caught.value.code == 0
             lines = capsys.readouterr().out.splitlines()
             assert lines[2] == "examples:"
             assert len(lines) <= 30
             assert max(map(len, lines)) <= 100
 
-    def test_its_examples_work(
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_example_can_be_typed(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+        examples = examples_of(command, capsys)
+        assert len(examples) >= 2
+        for example in examples:
+            parser().parse_args(shlex.split(example))
+
+    def test_a_newcomer_s_first_five_work(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("DEVICE_STATE", raising=False)
-        with pytest.raises(SystemExit):
-            main(["--help"])
-        text = capsys.readouterr().out
-        examples = re.findall(r"^  python -m certs (.*?)(?:  .*)?$", text, re.MULTILINE)
-        assert len(examples) >= 4
-        adhoc_certificate(tmp_path / "other")
+        examples = examples_of("", capsys)
+        assert [example.split()[0] for example in examples] == ["init", "issue", "show", "check", "renew"]
         for example in examples:
             assert main(shlex.split(example)) == 0
+
+
+def examples_of(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The examples in a command's help, without what is said of them and without what other programs make of them."""
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    return re.findall(r"^  python -m certs (.*?)(?: {2,}.*| \| .*)?$", capsys.readouterr().out, re.MULTILINE)

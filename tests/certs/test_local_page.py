@@ -127,6 +127,13 @@ class TestThePage:
             (reader.folder / "ask.py").write_text(text)
             assert reader.type("python ask.py") == "200\n200\n"
 
+    def test_variables_do_without_a_change_to_the_program(self, reader: Reader) -> None:
+        variables = re.findall(r"`(\w+=\.device/ca/ca\.pem)`", PAGE.read_text())
+        with reader.serving(SERVER):
+            for variable, library in zip(variables, ("requests", "httpx"), strict=True):
+                program = f"import {library}; print({library}.get('{reader.url}/health').status_code)"
+                assert reader.type(f'{variable} python -c "{program}"') == "200\n"
+
     def test_a_client_s_certificate_goes_into_the_browser_s_database(self, reader: Reader) -> None:
         (command,) = re.findall(r"`(pk12util [^`]+)`", PAGE.read_text())
         assert "PKCS12 IMPORT SUCCESSFUL" in reader.type(f"{command} -W choose-one")
