@@ -1,7 +1,10 @@
-"""Hypercorn by its own command, on asyncio's loop and on uvloop.
+"""Hypercorn by its own command, on asyncio's loop and on uvloop, and as this project starts it.
 
-Run with `workers = 0`: the loop is in the process itself. With one worker or more a parent watches, which at
-SIGTERM ends the rest as soon as one worker is out, and cuts what they were answering.
+The command is run with `workers = 0`: the loop is in the process itself. With one worker or more a parent watches,
+which at SIGTERM ends the rest as soon as one worker is out, and cuts what they were answering.
+
+`own` is `python -m quart_impl`: Hypercorn with our TLS context, limits on slow clients and a stop that waits for nobody
+who is idle. All its settings are DEVICE_* variables, which every deployment gets; so it needs no file of its own.
 """
 
 import sys
@@ -25,6 +28,8 @@ from deployments._types import (
 from deployments.servers._tls import TemplateTls
 
 _FILE: Final = "hypercorn.conf.py"
+_OWN: Final = DeploymentName("quart", "hypercorn", "own")
+_THREADS: Final = Threads(None, "one event loop", "an ASGI server answers from one event loop")
 
 
 def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
@@ -45,6 +50,10 @@ def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
     )
 
 
+def _launch_own(_site: Site) -> Launch:
+    return Launch(files={}, command=(sys.executable, "-m", "quart_impl"), environment={})
+
+
 def _deployment(loop: str, *, needs: tuple[str, ...]) -> Deployment:
     name = DeploymentName("quart", "hypercorn", loop)
     return Deployment(
@@ -52,7 +61,7 @@ def _deployment(loop: str, *, needs: tuple[str, ...]) -> Deployment:
         summary=f"Hypercorn's command, {loop}",
         warning="at SIGTERM it waits up to 30 s for TLS clients that are connected and idle",
         needs=needs,
-        threads=Threads(None, "one event loop", "an ASGI server answers from one event loop"),
+        threads=_THREADS,
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction="Config.create_ssl_context replaced in the configuration file",
@@ -73,4 +82,24 @@ def _deployment(loop: str, *, needs: tuple[str, ...]) -> Deployment:
 DEPLOYMENTS: Final = (
     _deployment("asyncio", needs=("hypercorn", "quart")),
     _deployment("uvloop", needs=("hypercorn", "quart", "uvloop")),
+    Deployment(
+        name=_OWN,
+        summary="Hypercorn as this project starts it, asyncio",
+        needs=("hypercorn", "quart"),
+        threads=_THREADS,
+        abilities=Abilities(
+            tls_stack=TlsStack.STDLIB,
+            tls_restriction="DEVICE_TLS_VERSIONS",
+            alpn=("h2", "http/1.1"),
+            keep_alive=True,
+            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
+            client_certificates=ClientCertificates.NOT_TOLD,
+            handshake=Handshake.IN_EVENT_LOOP,
+            reload="a renewed file is noticed",
+            stop_finishes_requests=True,
+            stop_status=0,
+            raw_target=RawTarget.LOST_QUESTION_MARK,
+        ),
+        launch=_launch_own,
+    ),
 )

@@ -45,6 +45,7 @@ REQUIRED = [
     "flask-gunicorn-gthread",
     "quart-hypercorn-asyncio",
     "quart-hypercorn-uvloop",
+    "quart-hypercorn-own",
     "quart-uvicorn",
     "quart-uvicorn-uvloop",
 ]

@@ -52,6 +52,7 @@ class TestThreads:
         ("name", "reason"),
         [
             ("quart-hypercorn-asyncio", "an ASGI server answers from one event loop"),
+            ("quart-hypercorn-own", "an ASGI server answers from one event loop"),
             ("quart-hypercorn-uvloop", "an ASGI server answers from one event loop"),
             ("quart-uvicorn", "an ASGI server answers from one event loop"),
             ("quart-uvicorn-uvloop", "an ASGI server answers from one event loop"),

@@ -48,7 +48,7 @@ class TestList:
         for name in deployments.names():
             (line,) = (line for line in lines if line.startswith(f"{name} "))
             assert deployments.find(name).abilities.tls_stack in line
-        assert lines[-1].startswith("9 deployments. ")
+        assert lines[-1].startswith(f"{len(deployments.names())} deployments. ")
         assert any(line.startswith("flask-werkzeug: a development server") for line in lines)
 
 
