@@ -40,9 +40,10 @@ def handshakes(*, blocks: int, seed: int | None, state: Path, as_json: bool) -> 
     for those, see `bench run`, whose report has this as well.
     """
     seed = time.time_ns() if seed is None else seed
+    certificates = certificates_in(state)
     click.echo(f"{blocks} blocks, about {blocks * BLOCK_S:.0f} s; seed {seed}", err=True)
     measured: list[Block] = []
-    for block in measure_blocks(certificates_in(state), range(blocks), seed=seed, cpus=choose_pinning().server):
+    for block in measure_blocks(certificates, range(blocks), seed=seed, cpus=choose_pinning().server):
         measured.append(block)
         click.echo(f"block {len(measured)} of {blocks}", err=True)
     if as_json:

@@ -22,7 +22,7 @@ from device_api.state import open_state
 from harness.commands.report import write_and_show
 from harness.environment import check_same, describe_environment
 from harness.errors import UserError
-from harness.handshakes.figures import append_block, read_blocks
+from harness.handshakes.figures import append_block, missing_blocks
 from harness.handshakes.measuring import BLOCK_S, certificates_in, measure_blocks
 from harness.lab import RealLab
 from harness.pinning import Pinning, choose_pinning, stay_off
@@ -156,11 +156,10 @@ def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pin
 
 def _measure_handshakes(plan: Plan, folder: Path, pinning: Pinning, state: Path) -> None:
     """Measure the blocks of handshakes in memory that are missing; each is on disk before the next one."""
-    done = {block.number for block in read_blocks(folder)}
-    missing = [number for number in range(plan.handshake_blocks) if number not in done]
-    if not missing:
-        return
-    click.echo(f"handshakes in memory: {len(missing)} blocks, about {len(missing) * BLOCK_S:.0f} s", err=True)
+    missing = missing_blocks(folder, plan.handshake_blocks)
+    if missing:
+        said = f"{len(missing)} {'block' if len(missing) == 1 else 'blocks'}, about {len(missing) * BLOCK_S:.0f} s"
+        click.echo(f"handshakes in memory: {said}", err=True)
     for block in measure_blocks(certificates_in(state), missing, seed=plan.seed, cpus=pinning.server):
         append_block(folder, block)
 

@@ -150,6 +150,12 @@ def read_blocks(folder: Path) -> tuple[Block, ...]:
     return parse_blocks(data, source=str(path))
 
 
+def missing_blocks(folder: Path, count: int) -> tuple[int, ...]:
+    """Return which of so many blocks a run does not have yet. Raises UserError."""
+    done = {block.number for block in read_blocks(folder)}
+    return tuple(number for number in range(count) if number not in done)
+
+
 def parse_blocks(data: bytes, *, source: str) -> tuple[Block, ...]:
     """Parse the whole file. source names it in errors. Raises UserError."""
     blocks: dict[int, Block] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,8 +14,11 @@ import pytest
 
 from harness import cli
 from harness.cli import bench, run_command
+from harness.commands import handshakes
 from harness.errors import UserError, nearest, unknown_name
+from harness.handshakes.figures import Block, block_from_json
 from tests.harness import synthetic
+from tests.harness.handshakes.synthetic_blocks import blocks
 
 
 class TestFirstVisit:
@@ -24,7 +29,7 @@ class TestFirstVisit:
         for name in bench.list_commands(click.Context(bench)):
             assert f"bench {name}" in shown
 
-    @pytest.mark.parametrize("name", ["list", "serve", "probe", "run", "report"])
+    @pytest.mark.parametrize("name", ["list", "serve", "probe", "handshakes", "run", "report"])
     def test_every_command_has_help(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert run_command([name, "--help"]) == 0
         assert f"Usage: bench {name}" in capsys.readouterr().out
@@ -47,6 +52,8 @@ class TestBadInput:
             (["run", "quick", "--resume", "x"], "leave PLAN out; see `bench run --help`"),
             (["run", "--resume", "nowhere"], "nowhere holds no run"),
             (["report", "nowhere"], "nowhere holds no run"),
+            (["handshakes", "--blocks", "0"], "0 is not in the range 1<=x<=1000"),
+            (["handshakes", "--state", "/dev/null"], "/dev/null"),
             (["report"], "Missing argument 'DIR'; see `bench report --help`"),
             (["serve", "flask-thread"], "no deployment is called 'flask-thread'; did you mean flask-threaded?"),
             (["probe", "device:8443"], "'device:8443' is not an http or https URL"),
@@ -113,6 +120,33 @@ class TestReport:
         assert [line[:2] for line in shown[:-1]] == [f"{number}." for number in range(1, len(shown))]
         assert len(shown) == 6
         assert (folder / "report.html").stat().st_size > 10_000
+
+
+class TestHandshakes:
+    """Replayed: what the command prints of measured blocks."""
+
+    @pytest.fixture(autouse=True)
+    def recorded(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        def replay(_certificates: object, numbers: range, **_options: object) -> Iterator[Block]:
+            return iter(blocks(len(numbers)))
+
+        monkeypatch.setattr(handshakes, "measure_blocks", replay)
+        monkeypatch.setattr(handshakes, "certificates_in", lambda _state: None)
+        monkeypatch.chdir(tmp_path)
+
+    def test_tables(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command(["handshakes", "--seed", "7"]) == 0
+        shown = capsys.readouterr()
+        assert shown.err.startswith("6 blocks, about 24 s; seed 7\n")
+        assert "TLS 1.3 · RSA-4096 · full" in shown.out
+        assert "16,384 bytes read" in shown.out
+        assert "standard library (OpenSSL 3.0.22)" in " ".join(shown.out.split())
+
+    def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command(["handshakes", "--json", "--blocks", "2"]) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert [block_from_json(block).number for block in content["blocks"]] == [0, 1]
+        assert isinstance(content["seed"], int)
 
 
 class TestNearest:

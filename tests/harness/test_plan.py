@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
+from harness.handshakes.measuring import BLOCK_S
 from harness.plan import Plan, built_in_plans, find_plan, load_plan, parse, parse_toml
 from tests.harness.synthetic import DEPLOYMENTS
 
@@ -60,6 +61,16 @@ class TestMeaning:
         assert again == plan
         assert again.hash == plan.hash
 
+    def test_handshakes_in_memory_are_measured_when_a_plan_says_so(self) -> None:
+        with_them = read(WHOLE.replace("seed = 7", "seed = 7\nhandshake_blocks = 8"))
+        assert (read(WHOLE).handshake_blocks, with_them.handshake_blocks) == (0, 8)
+        assert parse(with_them.to_json(), source="header", deployments=DEPLOYMENTS) == with_them
+        assert with_them.hash != read(WHOLE).hash
+
+    def test_a_plan_from_before_there_were_any_keeps_its_hash(self) -> None:
+        assert "handshake_blocks" not in read(WHOLE).to_json()
+        assert read(WHOLE).hash == read(WHOLE.replace("seed = 7", "seed = 7\nhandshake_blocks = 0")).hash
+
     def test_another_plan_has_another_hash(self) -> None:
         assert read(WHOLE).hash != read(WHOLE.replace("seed = 7", "seed = 8")).hash
 
@@ -77,6 +88,8 @@ class TestBuiltIn:
         plan = load_plan("quick", deployments=DEPLOYMENTS)
         assert plan.measuring_s < 300
         assert plan.blocks >= 6
+        assert plan.handshake_blocks >= 6
+        assert plan.handshake_blocks * BLOCK_S <= 25
 
     def test_quick_has_what_each_cost_is_the_difference_of(self) -> None:
         names = {cell.name for cell in load_plan("quick", deployments=DEPLOYMENTS).cells}
@@ -111,6 +124,10 @@ class TestBadInput:
             (("seed = 7\n", ""), "mine.toml: seed is missing; add `seed = …`"),
             (("seed = 7", 'seed = "7"'), "mine.toml: seed is '7'; it must be a whole number from 0"),
             (("blocks = 6", "blocks = true"), "mine.toml: blocks is True; it must be a whole number from 1"),
+            (
+                ("seed = 7", "seed = 7\nhandshake_blocks = -1"),
+                "handshake_blocks is -1; it must be a whole number from 0",
+            ),
             (("blocks = 6", "blocks = 0"), "mine.toml: blocks is 0; it must be a whole number from 1"),
             (("window_s = 2.5", "window_s = 2.6"), "mine.toml: window_s is 2.6; it must be a multiple of 0.25"),
             (("window_s = 2.5", "window_s = 0.5"), "mine.toml: window_s is 0.5; it must be a number from 1 to 3600"),

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.handshakes.figures import read_blocks
 from harness.trials import FILE_NAME, Run, read_run
 from tests.harness import synthetic
 
@@ -180,8 +181,14 @@ class TestWholeRun:
         lines = out.splitlines()
         page = story.folder / lines[-1].removeprefix("report: ")
         assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
-        assert 1 <= len(lines) - 1 <= 5
+        assert 1 <= len(lines) - 1 <= 6
         assert "measured " in err
+
+    def test_handshakes_in_memory(self, story: Story) -> None:
+        blocks = read_blocks(story.run_folder)
+        assert [block.number for block in blocks] == list(range(PLAN.handshake_blocks)) == [0]
+        assert not any(figure.refusal for figure in blocks[0].figures)
+        assert "TLS alone: Against a full TLS 1.3 handshake with RSA-2048" in story.finished[1]
 
     def test_the_plan_lies_beside_it(self, story: Story) -> None:
         assert 'name = "smoke"' in (story.run_folder / "plan.toml").read_text()

@@ -28,6 +28,7 @@ from harness.handshakes.figures import (
     block_to_json,
     figure_from_json,
     figures_to_json,
+    missing_blocks,
     read_blocks,
     subjects,
 )
@@ -164,6 +165,12 @@ class TestFile:
             read_blocks(tmp_path)
         assert said in str(caught.value)
         assert str(path) in str(caught.value)
+
+    def test_a_run_goes_on_with_the_blocks_that_are_missing(self, tmp_path: Path) -> None:
+        assert missing_blocks(tmp_path, 3) == (0, 1, 2)
+        append_block(tmp_path, blocks(2)[1])
+        assert missing_blocks(tmp_path, 3) == (0, 2)
+        assert missing_blocks(tmp_path, 0) == ()
 
     def test_nowhere_to_write(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot be written"):
