@@ -1,6 +1,5 @@
 """docs/https-in-flask.md, copied and typed: each file is served for real, and what is said of it is so."""
 
-import re
 import shutil
 import socket
 import ssl
@@ -12,9 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Error, sync_playwright
 
-from certs import client_context
 from tests.docs.pages import ROOT, blocks, console, files, only
 from tests.docs.workshop import Server, certificate_of, free_port, furnish, run, serving, wait_until_it_listens
 from tests.requirements import require_program
@@ -36,7 +33,6 @@ TESTED_ELSEWHERE_HERE = {"app.py", "behind.py", "activated.py", "redirect.py"}
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require_program("openssl", "openssl")
     folder = tmp_path_factory.mktemp("https-in-flask")
     furnish(folder, PAGE)
     return folder
@@ -145,38 +141,6 @@ class TestGuides:
         assert failed.stderr.splitlines()[-1] in PAGE.read_text()
 
 
-class TestOwnCertificates:
-    def test_the_guides_certificate_is_refused_even_where_it_is_trusted(self, furnished: Path) -> None:
-        assert shakes_hands(furnished / "cert.pem", furnished / "key.pem") == "Hostname mismatch"
-
-    def test_with_a_san_it_is_not(self, tmp_path: Path) -> None:
-        require_program("openssl", "openssl")
-        (guides,) = (command for command in console(PAGE) if command.startswith("openssl req"))
-        found = re.search(r'`(-subj .+ -addext ".+")`', PAGE.read_text())
-        assert found
-        run(tmp_path, f"{guides} {found[1]}".replace("4096", "2048"))
-        assert shakes_hands(tmp_path / "cert.pem", tmp_path / "key.pem") == "verified"
-
-
-def shakes_hands(certificate: Path, key: Path) -> str:
-    """What a client says that trusts this very certificate, of a server that it calls localhost."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    client_in, client_out, server_in, server_out = (ssl.MemoryBIO() for _ in range(4))
-    client = client_context(certificate).wrap_bio(client_in, client_out, server_hostname="localhost")
-    server = context.wrap_bio(server_in, server_out, server_side=True)
-    for _ in range(4):
-        for side, outgoing, incoming in ((client, client_out, server_in), (server, server_out, client_in)):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLCertVerificationError as error:
-                return error.verify_message.partition(",")[0]
-            incoming.write(outgoing.read())
-    return "verified"
-
-
 class TestBehindNginx:
     def test_the_application_is_told_whom_the_proxy_speaks_for(self, furnished: Path, tmp_path: Path) -> None:
         nginx = require_program("nginx", "nginx-light")
@@ -229,30 +193,3 @@ class TestPortsOfRoot:
             answer = httpx.get(f"http://localhost:{server.port}/a b//@c.example?d=e&f", trust_env=False)
         assert answer.status_code == 308
         assert answer.headers["location"] == "https://localhost:443/a%20b//%40c.example?d=e&f"
-
-
-class TestBrowser:
-    """From nothing to a page without a warning: Chromium, and the one command that the page gives for it."""
-
-    def test_it_warns_until_it_knows_the_ca(self, furnished: Path, tmp_path: Path) -> None:
-        require_program("certutil", "libnss3-tools")
-        chromium = require_program("chromium", "chromium")
-        home = tmp_path / "home"
-        (home / ".pki" / "nssdb").mkdir(parents=True)
-        (certutil,) = (command for command in console(PAGE) if command.startswith("certutil"))
-        with serving(furnished, tmp_path / "app", "python serve.py") as server, sync_playwright() as playwright:
-            seen = []
-            for _ in range(2):
-                browser = playwright.chromium.launch(
-                    executable_path=chromium, args=["--no-sandbox"], env={"HOME": str(home)}
-                )
-                tab = browser.new_page()
-                try:
-                    tab.goto(f"https://localhost:{server.port}/")
-                    seen.append(tab.inner_text("body"))
-                except Error as error:
-                    seen.append(error.message)
-                browser.close()
-                run(furnished, f"export HOME={home}; {certutil}")
-        assert "ERR_CERT_AUTHORITY_INVALID" in seen[0]
-        assert seen[1] == "Hello over https, 127.0.0.1"

@@ -47,7 +47,7 @@ def furnish(folder: Path, page: Path) -> None:
     for name, text in files(page).items():
         (folder / name).write_text(text, encoding="utf-8")
     for command in console(page):
-        if command.startswith(("python -m certs", "openssl req")):
+        if command.startswith("python -m certs"):
             run(folder, command)
 
 
@@ -88,12 +88,14 @@ def serving(
         for printed, port in ports.items():
             text = text.replace(printed, str(port))
         file.write_text(text, encoding="utf-8")
-    inherited = "" if fd is None else f" 3<&{fd}"
+    words = ["sh", "-c", f"exec {command}"]
+    if fd is not None:  # as systemd does it
+        words = [sys.executable, "-c", f"import os; os.dup2({fd}, 3); os.execvp('sh', {words})"]
     port = next(iter(ports.values()))
     log = folder / "log"
     with log.open("w") as output:
         process = psutil.Popen(
-            ["sh", "-c", f"exec {command}{inherited}"],
+            words,
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
