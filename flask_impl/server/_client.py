@@ -1,13 +1,16 @@
 """One client: its connection, its requests, and how much longer it is waited for."""
 
 import enum
+import logging
 import time
 from typing import Final
 
-from flask_impl.server._connection import RECORD, Blocked, Connection, WantRead
+from flask_impl.server._connection import RECORD, Blocked, Connection, HandshakeError, WantRead
 from flask_impl.server._environ import connection_environ
 from flask_impl.server._http import RequestReader
 from flask_impl.server._limits import Limits
+
+_log = logging.getLogger("flask_impl.server")
 
 READY: Final = 0
 """What `Client.receive` returns instead of an event to wait for."""
@@ -43,10 +46,21 @@ class Client:
     def __str__(self) -> str:
         return f"{self.peer[0]} port {self.peer[1]}"
 
+    @property
+    def stalled_since_s(self) -> float:
+        """Since when it has not got any further; a body that is too slow counts as one that stalls."""
+        return self.deadline_s - self._limits.body_idle_s if self.phase is Phase.BODY else self.since_s
+
     def handshake(self) -> None:
         """Go on with the handshake; returns when it is complete. Raises Blocked, HandshakeError or OSError."""
         self.connection.handshake()
-        self.environ = connection_environ(self.peer, self.connection.tls())
+        try:
+            self.environ = connection_environ(self.peer, self.connection.tls())
+        except ValueError as error:
+            raise HandshakeError(f"the client's certificate cannot be read: {error}") from None
+        shown = self.environ.get("SSL_CLIENT_S_DN")
+        if shown is not None:
+            _log.info("%s: client certificate %s", self, shown.encode("latin-1").decode())
         self._enter(Phase.FIRST, self._limits.head_s)
 
     def receive(self) -> int:

@@ -53,7 +53,7 @@ class Tls:
 
     version: str  # "TLSv1.3"
     cipher: str
-    certificate: str | None  # the client's, PEM, verified; None if it was not asked or showed none
+    certificate: bytes | None  # the client's, DER, verified; None if it was not asked or showed none
 
 
 class Connection(Protocol):

@@ -2,10 +2,12 @@
 
 import functools
 import io
+import ssl
 import sys
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+import certs
 from flask_impl.server._connection import Tls
 from flask_impl.server._http import Request
 
@@ -36,12 +38,20 @@ def server_environ(address: tuple[str, int], *, tls: bool) -> dict[str, Any]:
 
 
 def connection_environ(peer: tuple[str, int], tls: Tls | None) -> dict[str, str]:
-    """Return what is the same for every request of a connection; TLS under the names of Apache's mod_ssl."""
+    """Return what is the same for every request of a connection; TLS under the names of Apache's mod_ssl.
+
+    Raises ValueError for a client's certificate that OpenSSL could read and nobody else can.
+    """
     environ = {"REMOTE_ADDR": peer[0], "REMOTE_PORT": str(peer[1])}
     if tls is not None:
-        environ |= {"SSL_PROTOCOL": tls.version, "SSL_CIPHER": tls.cipher}
+        environ |= {"SSL_PROTOCOL": tls.version, "SSL_CIPHER": tls.cipher, "SSL_CLIENT_VERIFY": "NONE"}
         if tls.certificate is not None:
-            environ |= {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_CERT": tls.certificate}
+            environ |= {
+                "SSL_CLIENT_VERIFY": "SUCCESS",
+                "SSL_CLIENT_CERT": ssl.DER_cert_to_PEM_cert(tls.certificate),
+                # PEP 3333, "Unicode Issues": octets, each of them a character; as for PATH_INFO.
+                "SSL_CLIENT_S_DN": certs.subject(tls.certificate).encode().decode("latin-1"),
+            }
     return environ
 
 

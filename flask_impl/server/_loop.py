@@ -3,19 +3,24 @@
 A client is either waited for here (in `_waiting`, armed in epoll) or held: by this loop while it handles an event, or
 by a worker. Any thread may put a client into `_waiting`, and must not touch it afterwards; while the loop runs, it
 alone takes one out. Events are one-shot, and `watch` arms them from any thread with one system call: nobody has to be
-woken for it.
+woken for it. An event is a hint and no more: one that comes late, to a client that is not the one it was meant for, has
+it tried in vain and waited for again.
 
 Nothing here ever waits for one client alone; so a half ClientHello or a dribbled head holds up nobody. What a handshake
-takes is CPU time (0.3 ms with P-256, some ms with RSA-4096).
+takes is CPU time (0.3 ms with P-256, some ms with RSA-4096), so each turn first serves those who have shaken hands
+already, then shakes hands for some ms, then accepts: many new clients delay the others by so much, and not more.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import select
 import socket
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +29,7 @@ from flask_impl.server._client import READY, Client, Phase
 from flask_impl.server._connection import Blocked, Connection, HandshakeError, PlainHttpError
 from flask_impl.server._http import RefusedError
 from flask_impl.server._limits import Limits
+from flask_impl.server._room import Room, is_filling_up
 
 _log = logging.getLogger("flask_impl.server")
 
@@ -31,13 +37,20 @@ _WAKE: Final = (1).to_bytes(8, sys.byteorder)  # what eventfd(2) wants to be wri
 _ONE_SHOT: Final = select.EPOLLONESHOT
 _EVENTS_A_TURN: Final = 64
 _ACCEPTED_A_TURN: Final = 16  # a burst of new clients lets the others have their turn in between
+_DISCARDED_A_TURN: Final = 8  # records' worth, of one client
+_HANDSHAKES_S: Final = 0.005  # for handshakes in a turn; one at least is gone on with
 _SWEEP_S: Final = 0.01  # between two looks at all deadlines at least, however close they are
 _SOON_S: Final = 0.1  # between two looks while something is about to change
-_PATIENCE_S: Final = 1.0  # before a client that keeps us waiting may be dropped for a new one
-_STOP_LINGER_S: Final = 1.0  # after a stop began, for requests that are on their way on idle connections
+_TELL_S: Final = 1.0  # between two lines about clients that made room: a flood must not fill the log
+_STOP_LINGER_S: Final = 1.0  # after a stop began, for requests that are on their way
+_NO_DESCRIPTOR: Final = (errno.EMFILE, errno.ENFILE)
+_AT_REST: Final = (Phase.FIRST, Phase.IDLE)  # nothing of a request has come
 _TIMED_OUT: Final = RefusedError(408, "the request did not arrive in time")
 _PLAIN_HTTP: Final = RefusedError(400, "this port speaks HTTPS; use https:// in the URL")
-_UNASKED: Final = (Phase.HANDSHAKE, Phase.FIRST, Phase.HEAD)  # a client that has not sent its request
+
+
+class _NoRoomError(Exception):
+    """One more client waits, and nobody is to be dropped for it."""
 
 
 class Loop:
@@ -50,7 +63,7 @@ class Loop:
         hand_over: Callable[[Client], None],
         *,
         limits: Limits,
-        connections: int,
+        room: Room,
         stopping: Callable[[], None],
     ) -> None:
         """connect: raises OSError. hand_over: takes a client whose request is whole.
@@ -61,18 +74,24 @@ class Loop:
         self._connect = connect
         self._hand_over = hand_over
         self._limits = limits
-        self._connections = connections
+        self._room = room
+        self._clients = room.clients  # all of them, whoever holds them
         self._on_stopping = stopping
-        self._clients: set[Client] = set()  # all of them, whoever holds them
         self._waiting: dict[int, Client] = {}  # by file descriptor
+        self._shaking: deque[Client] = deque()  # held by the loop: they have sent something for their handshake
+        self._asked: deque[Callable[[], None]] = deque()  # what other threads want to be done in this one
         self._paused = False  # whether new clients are left in the kernel's queue
+        self._dropped = 0  # to make room, since the log said so last
+        self._tell_again_s = 0.0
         self._next_sweep_s = 0.0
         self._stop_asked_s: float | None = None
         self.over = False  # the grace period: nothing more needs to be answered
         self._stop_by_s = float("inf")
         self._epoll = select.epoll()
-        # A file object: once it is closed, a late thread that wakes us cannot hit somebody else's descriptor.
         self._waker = os.fdopen(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+b", buffering=0)
+        # Or a late thread that wakes us could hit the descriptor of somebody else. A signal handler may come in between
+        # in the same thread, so the lock is one that a thread can take twice.
+        self._closing = threading.RLock()
         listener.setblocking(False)
         self._epoll.register(self._waker, select.EPOLLIN)
         self._epoll.register(listener, select.EPOLLIN | _ONE_SHOT)
@@ -93,6 +112,11 @@ class Loop:
         self._stop_by_s = min(self._stop_by_s, now_s + grace_s)
         if self._stop_asked_s is None:
             self._stop_asked_s = now_s
+        self._wake()
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Have something done by the thread that runs the loop, between two events. Signal handlers may call this."""
+        self._asked.append(function)
         self._wake()
 
     def watch(self, client: Client, event: int = select.EPOLLIN) -> None:
@@ -126,17 +150,22 @@ class Loop:
         """Say goodbye and wait, not for long, until the client has stopped sending."""
         client.connection.shutdown()
         client.linger()
+        self._room.linger(client)
         self.watch(client)
 
     def part(self, client: Client) -> None:
         """Say goodbye and let go."""
         client.connection.shutdown()
+        # To close with something unread is a reset, which can overtake the answer. A client may well have sent its own
+        # goodbye right behind its request.
+        with contextlib.suppress(Blocked, OSError):
+            self._read_off(client)
         self.drop(client)
 
     def drop(self, client: Client) -> None:
         """Let go of a client without a goodbye."""
         client.connection.close()  # epoll forgets it
-        self._clients.discard(client)
+        self._room.leave(client)
         if self._paused or self.stopping:
             self._wake()
 
@@ -146,55 +175,84 @@ class Loop:
         """Serve until stopped; then every client is gone, or has been cut off."""
         try:
             while not self._finished():
-                for fd, _ in self._epoll.poll(self._timeout_s(), _EVENTS_A_TURN):
-                    self._handle(fd)
+                self._turn()
                 now_s = time.monotonic()
                 if now_s >= self._next_sweep_s:
                     self._sweep(now_s)
                 if self._stop_asked_s is not None:
                     self._go_on_stopping(now_s, self._stop_asked_s)
         finally:
+            self._let_go_of_all()  # nobody is left, unless this server has failed
             self.close()
+
+    def _turn(self) -> None:
+        accepting = False
+        for fd, _ in self._epoll.poll(self._timeout_s(), _EVENTS_A_TURN):
+            if (client := self._waiting.pop(fd, None)) is not None:
+                if client.phase is Phase.HANDSHAKE:
+                    self._shaking.append(client)
+                else:
+                    self._guarded(self._advance, client)
+            elif self._listener is not None and fd == self._listener.fileno():
+                accepting = True
+            elif fd == self._waker.fileno():
+                self._waker.read(len(_WAKE))
+                accepting = accepting or self._paused
+                self._do_what_is_asked()
+        if self._shaking:
+            self._shake_some_hands()
+        if accepting:
+            self._accept()
 
     def close(self) -> None:
         """Let go of the listener and all else; after `run` has returned, or instead of it. It may be called again."""
         self.over = True
         self._shut_listener()
         self._epoll.close()
-        self._waker.close()
+        with self._closing:
+            self._waker.close()
 
     def _finished(self) -> bool:
         return self._listener is None and not self._clients
 
     def _wake(self) -> None:
-        with contextlib.suppress(ValueError):  # the loop has ended
-            self._waker.write(_WAKE)
+        with self._closing:
+            if not self._waker.closed:
+                self._waker.write(_WAKE)
 
     def _timeout_s(self) -> float:
+        if self._shaking:
+            return 0.0
         return max(0.0, min(self._next_sweep_s, self._stop_by_s) - time.monotonic())
 
-    def _handle(self, fd: int) -> None:
-        if fd == self._waker.fileno():
-            self._waker.read(len(_WAKE))
-            if self._paused:
-                self._accept()
-        elif self._listener is not None and fd == self._listener.fileno():
-            self._accept()
-        elif (client := self._waiting.pop(fd, None)) is not None:
-            try:
-                self._advance(client)
-            except Exception:  # noqa: BLE001 (a defect of this server; the other clients should not suffer from it)
-                _log.exception("%s: the server failed", client)
-                self.drop(client)
+    def _guarded(self, step: Callable[[Client], None], client: Client) -> None:
+        """Go on with a client; the others should not suffer from a defect of this server."""
+        try:
+            step(client)
+        except Exception:  # noqa: BLE001 (that is what a defect is)
+            _log.exception("%s: the server failed", client)
+            self.drop(client)
+
+    def _do_what_is_asked(self) -> None:
+        while self._asked:
+            self._asked.popleft()()
 
     def _advance(self, client: Client) -> None:
-        """Go on with a client for which there was an event."""
+        """Go on with a client that has shaken hands and for which there was an event."""
         if client.phase is Phase.LINGER:
             self._discard(client)
-        elif (client.phase is not Phase.HANDSHAKE or self._shake_hands(client)) and self.receive(client):
+        elif self.receive(client):
+            self._room.asked(client)
             self._hand_over(client)
 
-    def _shake_hands(self, client: Client) -> bool:
+    def _shake_some_hands(self) -> None:
+        until_s = time.monotonic() + _HANDSHAKES_S
+        while self._shaking:
+            self._guarded(self._shake_hands, self._shaking.popleft())
+            if time.monotonic() >= until_s:
+                break
+
+    def _shake_hands(self, client: Client) -> None:
         try:
             client.handshake()
         except Blocked as blocked:
@@ -209,19 +267,26 @@ class Loop:
             _log.info("%s: left during the TLS handshake: %s", client, error)
             self.drop(client)
         else:
-            return True
-        return False
+            self._room.progress(client)
+            self._advance(client)  # its request may have come with the end of its handshake
 
     def _discard(self, client: Client) -> None:
         try:
-            while client.connection.discard():
-                pass
+            more = self._read_off(client)
         except Blocked as blocked:
             self.watch(client, blocked.event)
-            return
         except OSError:
-            pass
-        self.drop(client)
+            self.drop(client)
+        else:
+            if more:  # later: it may send as fast as we read
+                self.watch(client)
+            else:
+                self.drop(client)
+
+    @staticmethod
+    def _read_off(client: Client) -> bool:
+        """Throw away some of what a client has sent. False: it has ended. Raises Blocked or OSError."""
+        return all(client.connection.discard() for _ in range(_DISCARDED_A_TURN))
 
     def _send_refusal(self, client: Client, refused: RefusedError, send: Callable[[bytes], object]) -> None:
         """Tell a client, as far as that goes without waiting, why there is no answer."""
@@ -244,30 +309,40 @@ class Loop:
             return False
         more = True
         for _ in range(_ACCEPTED_A_TURN):
-            full = len(self._clients) >= self._connections
-            if full and not _is_readable(self._listener):
-                more = False
-                break
-            if full and not self._make_room():
-                self._pause()
-                if len(self._clients) < self._connections:
-                    self._wake()  # somebody went just before the pause, and had nobody to tell
-                return False
             try:
-                accepted, peer = self._listener.accept()
+                self._accept_one(self._listener)
             except BlockingIOError:
                 more = False
                 break
-            except ConnectionError:
-                continue  # it left before its turn came
+            except _NoRoomError:
+                self._pause()
+                if not self._room.is_full():
+                    self._wake()  # somebody went just before the pause, and had nobody to tell
+                return False
             except OSError as error:  # descriptors or memory are used up
                 if not was_paused:
                     _log.warning("no new connection can be accepted for now: %s", error)
                 self._pause()
                 return False
-            self._welcome(accepted, peer)
         self._epoll.modify(self._listener, select.EPOLLIN | _ONE_SHOT)
         return more
+
+    def _accept_one(self, listener: socket.socket) -> None:
+        """Accept a client, if it is still there. Raises BlockingIOError if nobody waits, _NoRoomError, or OSError."""
+        if self._room.is_full():
+            if not _is_readable(listener):
+                raise BlockingIOError
+            if not self._make_room(listener):
+                raise _NoRoomError
+        try:
+            accepted, peer = listener.accept()
+        except ConnectionError:
+            return
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR or not self._make_room(listener):
+                raise
+        else:
+            self._welcome(accepted, peer)
 
     def _pause(self) -> None:
         """Leave new clients in the kernel's queue until somebody goes; looked at again soon in any case."""
@@ -282,21 +357,31 @@ class Loop:
             accepted.close()
             return
         client = Client(connection, peer, self._limits)
-        self._clients.add(client)
+        self._room.enter(client)
         self._waiting[connection.fileno()] = client
-        self._epoll.register(connection.fileno(), select.EPOLLIN | _ONE_SHOT)
+        try:
+            self._epoll.register(connection.fileno(), select.EPOLLIN | _ONE_SHOT)
+        except OSError as error:  # the user may watch no more descriptors, or memory is used up
+            _log.warning("%s: dropped, as it cannot be waited for: %s", client, error)
+            self._take(client)
+            self.drop(client)
 
-    def _make_room(self) -> bool:
-        """Drop whoever has kept us waiting longest for a first request, or else has been idle longest."""
-        patience_s = time.monotonic() - _PATIENCE_S
-        waiting = [client for client in self._waiting.copy().values() if client.since_s < patience_s]
-        for phases in (_UNASKED, (Phase.LINGER,), (Phase.IDLE,)):
-            for client in sorted((c for c in waiting if c.phase in phases), key=lambda client: client.since_s):
-                if self._take(client):
-                    _log.info("%s: dropped to make room (was waited for: %s)", client, client.phase.name.lower())
-                    self.part(client)
-                    return True
+    def _make_room(self, listener: socket.socket) -> bool:
+        """Drop whoever should go first, as _room says. False: for now there is nobody."""
+        for client in self._room.to_go(self._waiting, pressed=is_filling_up(listener)):
+            if self._take(client):
+                _log.debug("%s: dropped to make room (was waited for: %s)", client, client.phase.name.lower())
+                self._dropped += 1
+                self._next_sweep_s = min(self._next_sweep_s, self._tell_again_s)
+                self._guarded(self.part, client)
+                return True
         return False
+
+    def _tell_who_was_dropped(self, now_s: float) -> None:
+        if self._dropped and now_s >= self._tell_again_s:
+            _log.warning("too many connections: %d that had stalled were dropped to make room", self._dropped)
+            self._dropped = 0
+            self._tell_again_s = now_s + _TELL_S
 
     def _take(self, client: Client) -> bool:
         """Become the holder of a client that was waited for a moment ago."""
@@ -314,14 +399,18 @@ class Loop:
             if client.deadline_s > now_s:
                 next_s = min(next_s, client.deadline_s)
             elif self._take(client):
-                self._expire(client)
+                self._guarded(self._expire, client)
+        self._tell_who_was_dropped(now_s)
+        if self._dropped:
+            next_s = min(next_s, self._tell_again_s)
         self._next_sweep_s = max(next_s, now_s + _SWEEP_S)
         if self._paused:
             self._accept()  # somebody may have become stalled enough to be dropped
 
     def _expire(self, client: Client) -> None:
         if client.phase is Phase.HANDSHAKE:
-            _log.warning("%s: TLS handshake timed out", client)
+            if not self.stopping:
+                _log.warning("%s: TLS handshake timed out", client)
             self.drop(client)
         elif client.phase in (Phase.HEAD, Phase.BODY):
             _log.info("%s: timed out in the middle of a request", client)
@@ -338,24 +427,28 @@ class Loop:
             while not self._paused and self._accept():
                 pass  # those that are connected already have arrived
             self._shut_listener()
-            self._on_stopping()
+            self._tell_of_the_stop()
         self._next_sweep_s = min(self._next_sweep_s, now_s + _SOON_S)
         if now_s >= asked_s + _STOP_LINGER_S:
             self._dismiss(now_s)
         if now_s >= self._stop_by_s:
             self._cut()
 
+    def _tell_of_the_stop(self) -> None:
+        try:
+            self._on_stopping()
+        except Exception:  # noqa: BLE001 (not this server's, and no reason not to answer what has arrived)
+            _log.exception("what should have been done at the beginning of the stop failed")
+
     def _dismiss(self, now_s: float) -> None:
-        """Say goodbye to those of whom no request is on its way."""
+        """Say goodbye to those of whom no request is on its way, or no more than a slow beginning of its head.
+
+        Bodies have the time that they always have: their requests have arrived, as far as that is for a client to say.
+        """
         for client in self._waiting.copy().values():
-            if client.phase in (Phase.HEAD, Phase.BODY) or not self._take(client):
+            if client.phase is Phase.BODY or now_s < client.since_s + _STOP_LINGER_S or not self._take(client):
                 continue
-            if client.phase is Phase.LINGER and now_s < client.since_s + _STOP_LINGER_S:
-                self.watch(client)
-            elif client.phase in (Phase.HANDSHAKE, Phase.LINGER):
-                self.drop(client)
-            else:
-                self._dismiss_idle(client)
+            self._guarded(self._dismiss_idle if client.phase in _AT_REST else self._expire, client)
 
     def _dismiss_idle(self, client: Client) -> None:
         try:
@@ -363,6 +456,7 @@ class Loop:
         except (EOFError, OSError):
             ready = False
         if ready:
+            self._room.asked(client)
             self._hand_over(client)
         elif client.reader.has_begun() or client.reader.requests:
             self.watch(client)
@@ -371,9 +465,14 @@ class Loop:
 
     def _cut(self) -> None:
         """Let nobody delay the end any more."""
-        self.over = True
         if self._clients:
             _log.warning("%d connections cut off at the end of the grace period", len(self._clients))
+        self._let_go_of_all()
+
+    def _let_go_of_all(self) -> None:
+        self.over = True
+        while self._shaking:
+            self.drop(self._shaking.popleft())
         for client in self._clients.copy():
             if self._take(client):
                 self.drop(client)

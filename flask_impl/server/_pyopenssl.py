@@ -4,8 +4,7 @@ import contextlib
 import socket
 from typing import NoReturn
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from flask_impl.server._connection import (
     RECORD,
@@ -23,14 +22,16 @@ _UNEXPECTED_EOF = -1  # SysCallError's first argument where there is no errno
 class PyOpenSslConnection(PlainConnection):
     """`OpenSSL.SSL.Connection`, whose errors are made those of `Connection`."""
 
-    __slots__ = ("_context", "_tls")
+    __slots__ = ("_tls",)
 
     shakes_hands = True
 
     def __init__(self, accepted: socket.socket, context: SSL.Context) -> None:
         super().__init__(accepted)
-        self._context = context
-        self._tls = SSL.Connection(context, accepted)
+        try:
+            self._tls = SSL.Connection(context, accepted)
+        except SSL.Error as error:  # no memory, for instance
+            raise OSError(_reason(error)) from None
         self._tls.set_accept_state()
 
     def handshake(self) -> None:
@@ -48,8 +49,10 @@ class PyOpenSslConnection(PlainConnection):
 
     def tls(self) -> Tls:
         certificate = None
-        if self._context.get_verify_mode() != SSL.VERIFY_NONE and (shown := self._tls.get_peer_certificate()):
-            certificate = shown.to_cryptography().public_bytes(Encoding.PEM).decode("ascii")
+        # Of the context that the connection has now: the server-name callback may have chosen it.
+        if self._tls.get_context().get_verify_mode() != SSL.VERIFY_NONE:
+            shown = self._tls.get_peer_certificate()
+            certificate = None if shown is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, shown)
         return Tls(self._tls.get_protocol_version_name(), self._tls.get_cipher_name() or "", certificate)
 
     def receive(self) -> bytes:
@@ -77,6 +80,15 @@ class PyOpenSslConnection(PlainConnection):
         with contextlib.suppress(SSL.Error):  # there is nobody to tell
             self._tls.shutdown()
         super().shutdown()
+
+
+def lacking(context: SSL.Context) -> str | None:
+    """Say what a context lacks to serve anybody, in one line; None if nothing."""
+    try:
+        context.check_privatekey()
+    except SSL.Error as error:
+        return f"it has no certificate with its private key ({_reason(error)})"
+    return None
 
 
 def _raise(error: SSL.Error) -> NoReturn:

@@ -1,32 +1,26 @@
 """The server: a listener, the I/O loop, the workers and an application, put together."""
 
 import contextlib
-import functools
 import logging
 import signal
 import socket
-import ssl
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, TypeAlias, Union
+from typing import Final
 from wsgiref.types import WSGIApplication
 
+import certs
 from flask_impl.server._client import Client
-from flask_impl.server._connection import Connection, PlainConnection, WantRead, wait
+from flask_impl.server._connection import WantRead, wait
+from flask_impl.server._contexts import TlsContext, transport
 from flask_impl.server._environ import server_environ
 from flask_impl.server._exchange import Exchange, Outcome
 from flask_impl.server._limits import Limits
 from flask_impl.server._loop import Loop
-from flask_impl.server._stdlib import StdlibConnection
+from flask_impl.server._room import Room
 from flask_impl.server._workers import Workers
-
-if TYPE_CHECKING:
-    from OpenSSL import SSL
-
-TlsContext: TypeAlias = Union[ssl.SSLContext, "SSL.Context"]
 
 _log = logging.getLogger("flask_impl.server")
 
@@ -67,15 +61,22 @@ class Server:
         ssl_context: TlsContext | None = None,
         threads: int = 16,
         connections: int = 1024,
+        pending_connections: int = 256,
         limits: Limits | None = None,
         stopping: Callable[[], None] = lambda: None,
     ) -> None:
-        """Parameters are those of `serve`. Raises TypeError for a context of neither kind."""
+        """Parameters are those of `serve`. Raises TypeError and ValueError for values that cannot be."""
+        for name, number in (
+            ("threads", threads),
+            ("connections", connections),
+            ("pending_connections", pending_connections),
+        ):
+            if number < 1:
+                raise ValueError(f"{name} is {number}; nobody could be served with less than 1")
         self._host, self._port = host, port
         self._listener = listener
-        self._tls = ssl_context is not None
-        self._connect = _connector(ssl_context)
-        self._connections = connections
+        self._transport = transport(ssl_context)
+        self._room = Room(connections, pending_connections)
         self._limits = limits or Limits()
         self._stopping = stopping
         self._workers = Workers(self._serve, threads)
@@ -87,19 +88,30 @@ class Server:
     def bind(self) -> tuple[str, int]:
         """Listen, unless a listener was given, and return address and port. Clients that come now wait for `run`.
 
-        Raises OSError.
+        Raises OSError, or ValueError for what is no listener; it is closed then.
         """
         listener = self._listener or _listen(self._host, self._port)
+        try:
+            return self._bind(listener)
+        except BaseException:
+            listener.close()
+            raise
+
+    def _bind(self, listener: socket.socket) -> tuple[str, int]:
+        if listener.family not in (socket.AF_INET, socket.AF_INET6) or not listener.getsockopt(
+            socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+        ):
+            raise ValueError("the listener is not a TCP socket that listens; call bind and listen on it first")
         # Accepted sockets inherit it. Without it the first answer of a TLS connection waits 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host, port = listener.getsockname()[:2]
-        self._exchange.environ = server_environ((host, port), tls=self._tls)
+        self._exchange.environ = server_environ((host, port), tls=self._transport.secure)
         self._loop = Loop(
             listener,
-            self._connect,
+            self._transport.connect,
             self._workers.put,
             limits=self._limits,
-            connections=self._connections,
+            room=self._room,
             stopping=self._stopping,
         )
         return host, port
@@ -107,8 +119,8 @@ class Server:
     def run(self) -> None:
         """Serve until `stop`; returns when every request that had arrived is answered, or when its grace is over."""
         loop = self._bound()
-        self._workers.start()
         try:
+            self._workers.start()
             loop.run()
         finally:
             busy = self._workers.stop(_LAST_WORDS_S)
@@ -122,6 +134,33 @@ class Server:
         What is not done after grace_s is cut off; a second call can shorten that, stop(0) cuts at once.
         """
         self._bound().stop(grace_s)
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the certificates were given as something that can be read again: as files, or as a ServerTls."""
+        return self._transport.renewable is not None
+
+    def reload(self) -> None:
+        """Ask to read the certificates again, and do not wait for that. Signal handlers may call this.
+
+        What is wrong with them is a line in the log, and the certificates from before go on being served. No connection
+        is touched. Raises ValueError where they are not `renewable`.
+        """
+        if not self.renewable:
+            raise ValueError(
+                "these certificates cannot be read again; give files, or a certs.ServerTls, as ssl_context"
+            )
+        # Not here: a signal may have come in the middle of a handshake that holds the lock on the certificates.
+        self._bound().call_soon(self._reload)
+
+    def _reload(self) -> None:
+        tls = self._transport.renewable
+        if tls is None:
+            return
+        try:
+            tls.reload()
+        except certs.CertificateError as error:
+            _log.error("%s (until then the certificate from before is served)", error)
 
     def close(self) -> None:
         """Let go of the listener of a server that will not `run`; nothing is left to do after `run`."""
@@ -188,6 +227,7 @@ def serve(
     ssl_context: TlsContext | None = None,
     threads: int = 16,
     connections: int = 1024,
+    pending_connections: int = 256,
     limits: Limits | None = None,
     grace_s: float = 10.0,
     accepting: Callable[[str, int], None] = lambda _host, _port: None,
@@ -196,16 +236,25 @@ def serve(
     """Serve a WSGI application over HTTP/1.1, with TLS if there is a context, until SIGTERM or SIGINT.
 
     host, port: where to listen; port 0 is any free one. Or `listener`, a socket that listens already; it gets closed.
-    ssl_context: of the standard library (`ssl.SSLContext`), of pyOpenSSL (`OpenSSL.SSL.Context`), or None: no TLS.
+    ssl_context: None for plain HTTP, or
+        an `ssl.SSLContext` or an `OpenSSL.SSL.Context`, which is used as it is;
+        a pair of paths (certificate, key), PEM: TLS 1.2 and 1.3 with this project's policy, and a renewed certificate
+        is served as soon as the files have changed, or at SIGHUP, without dropping anything;
+        "adhoc": the same, with a certificate made on the spot that no client trusts. For development;
+        a `certs.ServerTls`, for several certificates, client certificates or pyOpenSSL; SIGHUP reloads it.
     threads: how many requests the application works on at a time. Connections that wait do not take one.
-    connections: how many are open at a time. Above that whoever has stalled for a second makes room, or has been idle
-    longest; where there is nobody, new ones wait unaccepted.
+    connections: how many are open at a time. pending_connections: how many of them may not have sent a request yet.
+    Above that whoever has stalled longest makes room, or has been idle longest; where nobody has for half a second, new
+    ones wait unaccepted.
     limits: on what one client can cost; see Limits.
     grace_s: how long a stop may take. A second signal stops at once.
     accepting: called with address and port when connections are accepted. stopping: called when a stop begins.
 
-    The application runs in several threads at a time. It finds the request target exactly as it was sent in RAW_URI.
-    Raises OSError when it cannot listen, TypeError for a context of neither kind, and what `accepting` raises.
+    The application runs in several threads at a time. It finds the request target exactly as it was sent in RAW_URI,
+    and what TLS agreed on under the names of Apache's mod_ssl: SSL_PROTOCOL, SSL_CIPHER, SSL_CLIENT_VERIFY ("NONE"
+    without a client certificate, or "SUCCESS"), SSL_CLIENT_S_DN (its subject, RFC 4514), SSL_CLIENT_CERT (PEM).
+    Raises OSError when it cannot listen, TypeError or ValueError in one line for an ssl_context (or another parameter)
+    that cannot be, and what `accepting` raises.
     Signals are left alone where this is not the main thread: use Server there, and its `stop`.
     """
     server = Server(
@@ -216,17 +265,18 @@ def serve(
         ssl_context=ssl_context,
         threads=threads,
         connections=connections,
+        pending_connections=pending_connections,
         limits=limits,
         stopping=stopping,
     )
     address = server.bind()
-    with contextlib.closing(server), _stopped_by_signals(server, grace_s):
+    with contextlib.closing(server), _obeying_signals(server, grace_s):
         accepting(*address)
         server.run()
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(server: Server, grace_s: float) -> Iterator[None]:
+def _obeying_signals(server: Server, grace_s: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python allows no handlers here
         return
@@ -235,7 +285,10 @@ def _stopped_by_signals(server: Server, grace_s: float) -> Iterator[None]:
     def stop(_signal: int, _frame: object) -> None:
         server.stop(next(grace, 0.0))
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers: dict[signal.Signals, Callable[[int, object], None]] = {signal.SIGTERM: stop, signal.SIGINT: stop}
+    if server.renewable:
+        handlers[signal.SIGHUP] = lambda _signal, _frame: server.reload()
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
@@ -256,19 +309,3 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _connector(context: TlsContext | None) -> Callable[[socket.socket], Connection]:
-    """Return what makes a Connection of an accepted socket."""
-    if context is None:
-        return PlainConnection
-    if isinstance(context, ssl.SSLContext):
-        return functools.partial(StdlibConnection, context=context)
-    if "OpenSSL.SSL" in sys.modules:  # otherwise it cannot be one of pyOpenSSL's, which is dear to import
-        from OpenSSL import SSL  # noqa: PLC0415 (only where it is used)
-
-        from flask_impl.server._pyopenssl import PyOpenSslConnection  # noqa: PLC0415 (as above)
-
-        if isinstance(context, SSL.Context):
-            return functools.partial(PyOpenSslConnection, context=context)
-    raise TypeError(f"ssl_context is neither ssl.SSLContext nor OpenSSL.SSL.Context but {type(context).__name__}")

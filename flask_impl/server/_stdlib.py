@@ -44,8 +44,8 @@ class StdlibConnection(PlainConnection):
     def tls(self) -> Tls:
         cipher = self._tls.cipher()
         certificate = None
-        if self._tls.context.verify_mode != ssl.CERT_NONE and (der := self._tls.getpeercert(binary_form=True)):
-            certificate = ssl.DER_cert_to_PEM_cert(der)
+        if self._tls.context.verify_mode != ssl.CERT_NONE:
+            certificate = self._tls.getpeercert(binary_form=True)
         return Tls(self._tls.version() or "", cipher[0] if cipher else "", certificate)
 
     def receive(self) -> bytes:

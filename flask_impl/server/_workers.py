@@ -45,9 +45,10 @@ class Workers:
         for _ in self._threads:
             self._queue.put(None)
         deadline_s = time.monotonic() + timeout_s
-        for thread in self._threads:
+        started = [thread for thread in self._threads if thread.ident is not None]  # the system may have refused some
+        for thread in started:
             thread.join(max(0.0, deadline_s - time.monotonic()))
-        return sum(thread.is_alive() for thread in self._threads)
+        return sum(thread.is_alive() for thread in started)
 
     def _work(self) -> None:
         while True:

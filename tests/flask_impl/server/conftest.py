@@ -1,12 +1,12 @@
 """Servers in this process, on any free port, over each kind of connection."""
 
 import contextlib
+import logging
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIApplication
 
@@ -53,6 +53,11 @@ class Running:
 Serve = Callable[..., Running]
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log holds that somebody should look at."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
     """Wait for something inside the server that nothing outside tells of."""
     deadline_s = time.monotonic() + timeout_s
@@ -72,11 +77,10 @@ def trusting(certificate: CertificateFiles) -> ssl.SSLContext:
     return client_context(certificate.chain)
 
 
-def server_context(kind: str, certificate: CertificateFiles, client_ca: Path | None = None) -> TlsContext | None:
-    policy = TlsPolicy(client_ca=client_ca)
+def server_context(kind: str, certificate: CertificateFiles, **policy: Any) -> TlsContext | None:  # noqa: ANN401 (TlsPolicy's)
     if kind == "plain":
         return None
-    return (stdlib_server_context if kind == "stdlib" else pyopenssl_server_context)(certificate, policy)
+    return (stdlib_server_context if kind == "stdlib" else pyopenssl_server_context)(certificate, TlsPolicy(**policy))
 
 
 @pytest.fixture(params=KINDS)

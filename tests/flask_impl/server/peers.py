@@ -23,11 +23,15 @@ class Response:
 class Peer:
     """One connection. Leaving its context closes it without a word, as a client that crashed would."""
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, address: tuple[str, int], context: ssl.SSLContext | None, session: ssl.SSLSession | None = None
+    ) -> None:
         connected = socket.create_connection(address, timeout=TIMEOUT_S)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self.socket = connected if context is None else context.wrap_socket(connected, server_hostname="127.0.0.1")
+            self.socket = connected
+            if context is not None:
+                self.socket = context.wrap_socket(connected, server_hostname="127.0.0.1", session=session)
         except BaseException:
             connected.close()
             raise

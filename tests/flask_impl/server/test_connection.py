@@ -25,7 +25,7 @@ from flask_impl.server._connection import (
     send_all,
     wait,
 )
-from flask_impl.server._server import _connector
+from flask_impl.server._contexts import transport
 from tests.flask_impl.server.conftest import server_context, until
 from tests.flask_impl.server.peers import client_hello
 
@@ -50,7 +50,7 @@ def tcp(kind: str, certificate: CertificateFiles) -> Iterator[Ends]:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
         client.settimeout(5)
         accepted, _ = listener.accept()
-        ends = Ends(_connector(server_context(kind, certificate))(accepted), client)
+        ends = Ends(transport(server_context(kind, certificate)).connect(accepted), client)
         yield ends
         ends.client.close()
         ends.server.close()
@@ -314,11 +314,6 @@ def test_a_connection_that_is_gone_before_it_was_accepted(kind: str, certificate
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         accepted, _ = listener.accept()
         try:
-            _connector(server_context(kind, certificate))(accepted).close()
+            transport(server_context(kind, certificate)).connect(accepted).close()
         except OSError:
             accepted.close()
-
-
-def test_only_contexts_are_contexts() -> None:
-    with pytest.raises(TypeError, match=r"tuple"):
-        _connector(("cert.pem", "key.pem"))  # type: ignore[arg-type]  # that is the test

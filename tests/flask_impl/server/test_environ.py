@@ -1,10 +1,13 @@
 """What the application is given: PEP 3333."""
 
 import io
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certs import issue_client_certificate
 from flask_impl.server._connection import Tls
 from flask_impl.server._environ import connection_environ, request_environ, server_environ
 from flask_impl.server._http import RequestReader
@@ -84,11 +87,17 @@ class TestConnection:
         found = environ(tls=Tls("TLSv1.3", "TLS_AES_128_GCM_SHA256", None))
         assert (found["wsgi.url_scheme"], found["HTTPS"]) == ("https", "on")
         assert (found["SSL_PROTOCOL"], found["SSL_CIPHER"]) == ("TLSv1.3", "TLS_AES_128_GCM_SHA256")
+        assert found["SSL_CLIENT_VERIFY"] == "NONE"
         assert "SSL_CLIENT_CERT" not in found
+        assert "SSL_CLIENT_S_DN" not in found
 
-    def test_client_certificate(self) -> None:
-        found = environ(tls=Tls("TLSv1.3", "TLS_AES_128_GCM_SHA256", "PEM"))
-        assert (found["SSL_CLIENT_VERIFY"], found["SSL_CLIENT_CERT"]) == ("SUCCESS", "PEM")
+    def test_client_certificate(self, tmp_path: Path) -> None:
+        """PEP 3333: each string of an environment is octets, each of them a character."""
+        pem = issue_client_certificate(tmp_path, "Zürich 7", organisation="Example").chain.read_text("ascii")
+        leaf = pem[: pem.index("-----END") + len("-----END CERTIFICATE-----\n")]
+        found = environ(tls=Tls("TLSv1.3", "TLS_AES_128_GCM_SHA256", ssl.PEM_cert_to_DER_cert(leaf)))
+        assert (found["SSL_CLIENT_VERIFY"], found["SSL_CLIENT_CERT"]) == ("SUCCESS", leaf)
+        assert found["SSL_CLIENT_S_DN"].encode("latin-1").decode() == "CN=Zürich 7,O=Example"
 
     def test_requests_share_nothing_that_one_could_change(self) -> None:
         server, connection = server_environ(("127.0.0.1", 1), tls=False), connection_environ(("::1", 2), None)

@@ -1,6 +1,5 @@
 """Clients that are slow, silent or too many: each costs itself time, and nobody else."""
 
-import logging
 import socket
 import ssl
 import time
@@ -13,7 +12,7 @@ import pytest
 
 from flask_impl.server import Limits
 from tests.flask_impl.server.applications import Gate, echo, hello
-from tests.flask_impl.server.conftest import Running, Serve, until
+from tests.flask_impl.server.conftest import Running, Serve, until, warnings
 from tests.flask_impl.server.peers import client_hello, silent
 
 pytestmark = pytest.mark.end_to_end
@@ -21,10 +20,6 @@ pytestmark = pytest.mark.end_to_end
 GET = b"GET / HTTP/1.1\r\nHost: device\r\n\r\n"
 SHORT_S = 0.15
 SLACK_S = 2.0  # for a busy machine; what is not cut off in time is not cut off at all
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def seconds_until_end(opened: socket.socket) -> float:
@@ -202,7 +197,7 @@ class TestRoom:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("flask_impl.server._loop._PATIENCE_S", 0.05)
+        monkeypatch.setattr("flask_impl.server._room.PATIENCE_S", 0.05)
 
     def test_stalled_ones_make_room_first(self, serve: Serve) -> None:
         running = serve(hello, connections=3)
@@ -283,6 +278,9 @@ class Exhausted:
 
     def fileno(self) -> int:
         return self.listener.fileno()
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        return self.listener.getsockopt(level, option, size)
 
     def close(self) -> None:
         self.listener.close()
