@@ -1,5 +1,6 @@
 """docs/https-in-flask.md, copied and typed: each file is served for real, and what is said of it is so."""
 
+import inspect
 import shutil
 import socket
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flask_impl.server import serve
 from tests.docs.pages import ROOT, blocks, console, files, only
 from tests.docs.workshop import Server, certificate_of, free_port, furnish, run, serving, wait_until_it_listens
 from tests.requirements import require_program
@@ -40,6 +42,17 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_no_file_is_left_out() -> None:
     assert set(files(PAGE)) == {name for name in VERIFIED if name.endswith(".py")} | TESTED_ELSEWHERE_HERE
+
+
+def test_the_defaults_of_serve_are_those_that_are_printed() -> None:
+    (printed,) = (block.text for block in blocks(PAGE) if block.text.startswith("serve(app, "))
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(serve).parameters.items()
+        if f"{name}=" in printed
+    }
+    assert len(defaults) > 5
+    assert eval(printed, {"serve": lambda _app, **values: values, "app": None}) == defaults  # noqa: S307 (our page)
 
 
 @pytest.mark.parametrize("command", VERIFIED.values(), ids=VERIFIED)
