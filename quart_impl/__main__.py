@@ -32,7 +32,9 @@ def serve_device(settings: Settings) -> None:
         serve(
             app,
             listener,
-            ssl_context=None if tls is None else tls.context,
+            tls=tls,
+            connections=settings.connections,
+            pending_connections=settings.pending_connections,
             accepting=lambda: stack.enter_context(announced(startup, port)),
             stopping=opened.drain,
         )

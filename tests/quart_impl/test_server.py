@@ -82,7 +82,7 @@ class TestServing:
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def impatient(request: pytest.FixtureRequest, files: CertificateFiles, ca_file: Path) -> Iterator[TinyServer]:
-    with tiny_server(files, ca_file, loop=request.param, handshake_s=0.5, idle_s=0.5) as server:
+    with tiny_server(files, ca_file, loop=request.param, handshake_s=0.5, head_s=0.5, idle_s=0.5) as server:
         yield server
 
 
@@ -207,7 +207,7 @@ class TestStartup:
 
         called: list[str] = []
         with listen("127.0.0.1", 0) as listener, pytest.raises(StartupError, match="no disk"):
-            serve_app(app, listener, ssl_context=None, accepting=lambda: called.append("accepting"))
+            serve_app(app, listener, tls=None, accepting=lambda: called.append("accepting"))
         assert called == []
 
     def test_accepting_fails(self) -> None:
@@ -215,4 +215,4 @@ class TestStartup:
             raise ReadyFileError("cannot write it")
 
         with listen("127.0.0.1", 0) as listener, pytest.raises(ReadyFileError):
-            serve_app(Quart("unannounced"), listener, ssl_context=None, accepting=accepting)
+            serve_app(Quart("unannounced"), listener, tls=None, accepting=accepting)

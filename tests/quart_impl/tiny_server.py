@@ -53,7 +53,7 @@ def main(options: dict[str, Any]) -> None:
         serve(
             app,
             listener,
-            ssl_context=context,
+            tls=context,
             loop=options["loop"],
             limits=Limits(**options["limits"]),
             accepting=lambda: say(listener.getsockname()[1]),
