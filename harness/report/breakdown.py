@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from harness.report import charts, words
 from harness.report.content import Mark, Plot, Section, Table, table
 from harness.report.costs import Costs
-from harness.report.naming import Names
+from harness.report.measured import Contender, Measured, Scenario
+from harness.report.naming import Names, server_of
 from harness.statistics import Interval
 
 REST = "server, framework and route"
@@ -23,6 +24,7 @@ LOOKS = (
     charts.Series(TCP, "var(--part-tcp)"),
     charts.Series(HANDSHAKE, "var(--part-handshake)"),
 )
+KEPT = 10  # requests on a connection, at least, of a server that is said to keep it
 EXAMPLES = (1, 10, 100)  # requests per connection, in the table
 
 
@@ -50,8 +52,34 @@ def parts_of(costs: Costs) -> Parts | None:
     return Parts(costs, rest, costs.digest, costs.tls_request, costs.tcp_connection, costs.tls_connection)
 
 
-def section(costs: Sequence[Costs], names: Names) -> Section:
-    """Answer for every contender whose parts were measured."""
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """A server that keeps connections, and made its clients connect anew now and then all the same."""
+
+    contender: Contender
+    handshakes: int
+    requests: int
+
+
+def reconnected(measured: Measured) -> tuple[Reconnected, ...]:
+    """Return who closed connections that clients wanted to keep, seen in the handshakes of those trials."""
+    found = []
+    for contender in measured.contenders:
+        trials = [
+            trial
+            for condition in measured.conditions(Scenario.KEEP_ALIVE)
+            if condition.has_tls
+            for trial in measured.cost_trials(contender, condition)
+        ]
+        handshakes = sum(trial.handshakes.full + trial.handshakes.resumed for trial in trials)
+        requests = sum(trial.requests for trial in trials)
+        if handshakes and requests >= KEPT * handshakes:
+            found.append(Reconnected(contender, handshakes, requests))
+    return tuple(found)
+
+
+def section(costs: Sequence[Costs], names: Names, reconnected: Sequence[Reconnected] = ()) -> Section:
+    """Answer for every contender whose parts were measured. reconnected: what stood open and did not stay so."""
     anchor, question = "time", "Where does a request's time go?"
     whole = [parts for parts in map(parts_of, costs) if parts is not None]
     if not whole:
@@ -68,6 +96,7 @@ def section(costs: Sequence[Costs], names: Names) -> Section:
     apart = [names.label(cost.contender) for cost in costs if cost.contender not in known]
     if apart:
         notes.append(f"Not taken apart, for want of trials without TLS or without Digest: {words.listed(apart)}.")
+    notes += [_reconnected_note(one, names) for one in reconnected]
     return Section(
         anchor,
         question,
@@ -77,6 +106,16 @@ def section(costs: Sequence[Costs], names: Names) -> Section:
         tables=(_table(whole, names),),
         notes=tuple(notes),
     )
+
+
+def _reconnected_note(one: Reconnected, names: Names) -> str:
+    said = (
+        f"{names.label(one.contender)} closed connections that its clients wanted to keep: {one.handshakes:,} "
+        f"handshakes in {one.requests:,} requests on open connections, whose CPU they are part of."
+    )
+    if server_of(one.contender.deployment) == "hypercorn":
+        said += " Hypercorn, unless told otherwise, ends a connection after 1,000 requests (keep_alive_max_requests)."
+    return said
 
 
 def _answer(whole: Sequence[Parts], names: Names) -> str:

@@ -88,6 +88,14 @@ def family(deployment: str) -> str:
     return app if app in {"flask", "quart"} else "other"
 
 
+def server_of(deployment: str) -> str:
+    """Return the name of a deployment's server; empty for what is no deployment's name."""
+    try:
+        return DeploymentName.parse(deployment).server
+    except DeploymentError:
+        return ""
+
+
 def about(deployment: str) -> str:
     """Return half a line on what a deployment is; empty for one that this version does not know."""
     try:

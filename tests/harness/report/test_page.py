@@ -301,3 +301,25 @@ class TestFindings:
     def test_name_the_needs_that_the_issue_asks_for(self, whole: Run) -> None:
         starts = [sentence.partition(":")[0] for sentence in findings(whole)]
         assert starts[:3] == ["Many short connections", "Many slow requests", "Few busy clients"]
+
+
+class TestConnectionsThatDidNotStayOpen:
+    """A server that ends connections now and then has handshakes in what is said of open ones: the page tells."""
+
+    @staticmethod
+    def with_handshakes(each: int) -> Run:
+        def reconnect(trial: Trial) -> Trial:
+            if trial.deployment != QUART or trial.scenario != "keep-alive" or is_plain(trial):
+                return trial
+            return replace(trial, handshakes=replace(trial.handshakes, full=trial.requests // each))
+
+        return changed(quick_run(), reconnect)
+
+    def test_named_with_hypercorns_limit(self) -> None:
+        text = Page(render(self.with_handshakes(100))).text
+        assert f"{QUART} closed connections that its clients wanted to keep" in text
+        assert "after 1,000 requests (keep_alive_max_requests)" in text
+
+    def test_not_said_of_who_keeps_none_or_all(self, page: Page) -> None:
+        assert "wanted to keep" not in page.text
+        assert "wanted to keep" not in Page(render(self.with_handshakes(2))).text
