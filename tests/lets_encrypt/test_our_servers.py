@@ -10,6 +10,8 @@ import os
 import re
 import shlex
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.devices import DEVICES, RunningDevice, running_device
+from tests.docs.pages import ROOT
 from tests.lets_encrypt.machine import Machine, page_command, page_commands, page_files
 from tests.lets_encrypt.pebble import Certbot, Pebble, trusting
 from tests.lets_encrypt.traffic import Client, Traffic, leaf, replaced_s, serial, traffic, wait_until
@@ -27,7 +30,7 @@ pytestmark = pytest.mark.end_to_end
 UNIT = "/etc/systemd/system/device.service"
 HOOK = "/usr/local/sbin/device-certificate"
 NEW_WITHIN_S = 1.0
-WAYS = ("watched",)
+WAYS = ("hook", "watched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +168,16 @@ class TestRenewalUnderLoad:
         log = renewal.server.logged()
         assert any("serving the certificates of" in line for line in log)
         assert not any("WARNING" in line or "ERROR" in line or "Traceback" in line for line in log)
+
+
+def test_the_pages_monitor(renewals: dict[str, Renewal], pebble: Pebble, tmp_path: Path) -> None:
+    """Content with the new certificate, and not with one that ends within the time that it is told."""
+    port = renewals["flask-stdlib-watched"].server.address[1]
+    command = page_command("python", "certs", "check").replace("device.example:443", f"127.0.0.1:{port}")
+    python, *words = shlex.split(command)
+    assert python == "python"
+    words = [sys.executable, *words, "--name", "device.example", "--ca", str(pebble.root)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for more, status in (([], 0), (["--days", "9999"], 1)):
+        checked = subprocess.run([*words, *more], cwd=tmp_path, env=environ, capture_output=True, check=False)
+        assert checked.returncode == status, checked

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-PAUSE_S = 0.01
+PAUSE_S = 0.02
 TIMEOUT_S = 10.0
 
 
