@@ -53,7 +53,7 @@ class _Connected:
 class Stopwatch:
     """Adds up the CPU time between `start` and `stop`, less what reading the clock takes.
 
-    Raises RuntimeError where the clock is too coarse: under 100 ns a step is told.
+    Making one raises RuntimeError where the clock is too coarse.
     """
 
     def __init__(self, clock_ns: ThreadClock = time.thread_time_ns) -> None:
