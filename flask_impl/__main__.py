@@ -31,9 +31,10 @@ def serve_device(settings: Settings) -> None:
         serve(
             app,
             listener=stack.enter_context(listen(settings.host, settings.port)),
-            ssl_context=None if tls is None else tls.context,
+            ssl_context=tls,
             threads=settings.threads,
             connections=settings.connections,
+            pending_connections=settings.pending_connections,
             accepting=lambda _host, port: stack.enter_context(announced(startup, port)),
             stopping=opened.drain,
         )
