@@ -12,8 +12,10 @@ import pytest
 from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from harness.handshakes.figures import append_block
 from harness.report import write_report
 from tests.harness import synthetic
+from tests.harness.handshakes.synthetic_blocks import blocks
 from tests.harness.report.runs import QUART, hostile_run, quick_run, without
 from tests.requirements import require_program
 
@@ -48,7 +50,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(synthetic.write(tmp_path_factory.mktemp("run"), quick_run()))
+    folder = synthetic.write(tmp_path_factory.mktemp("run"), quick_run())
+    for block in blocks():
+        append_block(folder, block)
+    return write_report(folder)
 
 
 def opened(browser: Browser, path: Path, size: ViewportSize, scheme: Scheme = "light") -> tuple[Tab, Heard]:
@@ -68,7 +73,7 @@ def opened(browser: Browser, path: Path, size: ViewportSize, scheme: Scheme = "l
 def test_draws_without_a_word_and_without_a_network(browser: Browser, report: Path, size: str, scheme: Scheme) -> None:
     tab, heard = opened(browser, report, SIZES[size], scheme)
     plots = tab.locator(".plot")
-    assert plots.count() >= 6
+    assert plots.count() >= 7
     for number in range(plots.count()):
         assert plots.nth(number).locator("svg .mark-symbol path, svg .mark-rect path").count() > 0
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
