@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
@@ -32,21 +33,28 @@ class StreamedBody(io.RawIOBase):
     """The octets of a body, without its chunks' framing; ends where the body ends.
 
     The first read sends "100 Continue" where the client waits for it, so that a request can be refused before its body
-    was sent. Raises the three errors above, which are OSErrors to any application and HTTP errors to one on Werkzeug.
+    was sent; but not into the middle of an answer that has begun.
+
+    Raises the three errors above, which are OSErrors to any application and HTTP errors to one on Werkzeug.
     """
 
-    def __init__(self, connection: Connection, reader: RequestReader, request: Request, limits: Limits) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        reader: RequestReader,
+        request: Request,
+        limits: Limits,
+        answered: Callable[[], bool],
+    ) -> None:
+        """answered: whether something of the answer has been sent."""
         self._connection = connection
         self._reader = reader
         self._request = request
         self._limits = limits
+        self._answered = answered
         self._continue_due = request.expects_continue
         self._waited_s = 0.0  # for the client. The application's own time is not the client's slowness
         self._received = 0
-
-    def withhold_continue(self) -> None:
-        """Answer without it: the final answer is on its way, so it would come too late."""
-        self._continue_due = False
 
     def readable(self) -> bool:
         return True
@@ -68,7 +76,7 @@ class StreamedBody(io.RawIOBase):
         if self._reader.refused is not None:
             raise BodyMalformedError(self._reader.refused.reason)
         try:
-            if self._continue_due:
+            if self._continue_due and not self._answered():
                 self._continue_due = False
                 send_all(self._connection, _CONTINUE, self._limits.send_idle_s)
             data = self._receive_in_time()

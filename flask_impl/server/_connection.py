@@ -10,6 +10,7 @@ its work, however many steps that takes; a socket's own timeout would start anew
 """
 
 import contextlib
+import re
 import select
 import socket
 import time
@@ -18,6 +19,10 @@ from typing import ClassVar, Final, Protocol
 
 RECORD: Final = 16384
 """The most that one TLS record holds (RFC 8446 section 5.1), so the most that one read returns or one write sends."""
+
+
+_REQUEST_LINE: Final = re.compile(rb"[!-~ ]* HTTP/[0-9.]+\r?\n")  # the rest of one: OpenSSL has taken a few octets
+_LONGEST_LINE: Final = 1024
 
 
 class Blocked(Exception):  # noqa: N818 (nothing is wrong: it says what to wait for, as BlockingIOError does)
@@ -47,6 +52,10 @@ class PlainHttpError(HandshakeError):
     """The client spoke HTTP where TLS was due."""
 
 
+class TlsError(ConnectionError):
+    """The client broke the rules of TLS, or said that we did. The message is a line for the log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """What was agreed on."""
@@ -72,7 +81,7 @@ class Connection(Protocol):
         """Say what the handshake agreed on; None over plain TCP."""
 
     def receive(self) -> bytes:
-        """Return what has arrived, a record at most; b"" after the last. Raises Blocked or OSError."""
+        """Return what has arrived, a record at most; b"" after the last. Raises Blocked, TlsError, OSError."""
 
     def pending(self) -> bool:
         """Say whether something has been received and decrypted already: no event will announce it."""
@@ -146,6 +155,13 @@ class PlainConnection:
     def send_in_the_clear(self, data: bytes) -> None:
         with contextlib.suppress(BlockingIOError):  # it takes nothing from us, so it does not get to know
             socket.socket.send(self._socket, data)
+
+    def looks_like_http(self) -> bool:
+        """Say whether what has arrived, and was too much for TLS, has a request line: OpenSSL knows few methods."""
+        try:
+            return _REQUEST_LINE.match(socket.socket.recv(self._socket, _LONGEST_LINE, socket.MSG_PEEK)) is not None
+        except OSError:
+            return False
 
     def cut(self) -> None:
         with contextlib.suppress(OSError):  # it is broken already

@@ -64,7 +64,7 @@ class Exchange:
             lambda data: self._send(connection, data),
             lambda: self._closing() and len(client.reader.requests) == 1,  # pipelined requests have arrived as well
         )
-        body = self._body(client, request)
+        body = self._body(client, request, lambda: answer.head_sent)
         environ = request_environ(self.environ, client.environ, request, body)
         try:
             answer.run(self._application, environ)
@@ -73,7 +73,7 @@ class Exchange:
         except (BodyTimeoutError, BodyMalformedError) as error:
             refused = RefusedError(error.code or 400, error.description or "")
         except BaseException:  # noqa: BLE001 (an application's SystemExit must not end a thread of the pool either)
-            _log.exception("%s: the application failed at %s %s", client, request.method, environ["PATH_INFO"])
+            _log.exception("%s: the application failed at %s %s", client, request.method, environ["RAW_URI"])
             refused = RefusedError(500, "the application failed")
         else:
             if answer.keep_alive:
@@ -84,10 +84,11 @@ class Exchange:
         self._refuse(connection, refused)
         return Outcome.CLOSE if request.complete else Outcome.LINGER
 
-    def _body(self, client: Client, request: Request) -> io.BufferedIOBase:
+    def _body(self, client: Client, request: Request, answered: Callable[[], bool]) -> io.BufferedIOBase:
         if request.complete:
             return io.BytesIO(request.body)
-        return io.BufferedReader(StreamedBody(client.connection, client.reader, request, self._limits), _READ_AHEAD)
+        body = StreamedBody(client.connection, client.reader, request, self._limits, answered)
+        return io.BufferedReader(body, _READ_AHEAD)
 
     def _refuse(self, connection: Connection, refused: RefusedError) -> Outcome:
         self._send(connection, refusal(refused))

@@ -22,7 +22,7 @@ from flask_impl.server._limits import Limits
 _UNKNOWN_METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: |\Z)")  # token, RFC 9110 section 5.6.2
 _VERSIONS: Final = ("1.1", "1.0")
 _NO_VERSION_YET: Final = "0.0"  # what llhttp says of one that it has not come to
-_TARGET_STARTS: Final = (b"/", b"http://", b"https://")  # RFC 9112 section 3.2: origin form, absolute form
+_TARGET: Final = re.compile(rb"/|https?://[^/?]")  # RFC 9112 section 3.2: origin form, or absolute form with a host
 _FIELD_OVERHEAD: Final = 4  # colon, space, CR, LF
 
 
@@ -190,7 +190,7 @@ class RequestReader:
             self._stop(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         if request.method == "CONNECT":
             self._stop(501, "this is not a proxy")
-        if not request.target.startswith(_TARGET_STARTS) and (request.target, request.method) != (b"*", "OPTIONS"):
+        if _TARGET.match(request.target) is None and (request.target, request.method) != (b"*", "OPTIONS"):
             self._stop(400, "the request target is neither a path nor a URL")
 
     def _check_fields(self, request: Request) -> None:

@@ -26,7 +26,7 @@ from typing import Final
 
 from flask_impl.server._answer import refusal
 from flask_impl.server._client import READY, Client, Phase
-from flask_impl.server._connection import Blocked, Connection, HandshakeError, PlainHttpError
+from flask_impl.server._connection import Blocked, Connection, HandshakeError, PlainHttpError, TlsError
 from flask_impl.server._http import RefusedError
 from flask_impl.server._limits import Limits
 from flask_impl.server._room import Room, is_filling_up
@@ -137,6 +137,9 @@ class Loop:
             event = client.receive()
         except EOFError:
             self.part(client)
+        except TlsError as error:
+            _log.warning("%s: TLS failed: %s", client, error)
+            self.linger(client)  # OpenSSL has sent an alert, which a reset might overtake
         except OSError as error:
             _log.debug("%s: %s", client, error)
             self.drop(client)

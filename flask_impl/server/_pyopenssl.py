@@ -12,6 +12,7 @@ from flask_impl.server._connection import (
     PlainConnection,
     PlainHttpError,
     Tls,
+    TlsError,
     WantRead,
     WantWrite,
 )
@@ -45,7 +46,8 @@ class PyOpenSslConnection(PlainConnection):
             raise ConnectionResetError("the client left during the handshake") from None
         except SSL.Error as error:
             reason = _reason(error)
-            raise (PlainHttpError if reason == "http request" else HandshakeError)(reason) from None
+            plain = reason in ("http request", "https proxy request") or self.looks_like_http()
+            raise (PlainHttpError if plain else HandshakeError)(reason) from None
 
     def tls(self) -> Tls:
         certificate = None
@@ -99,12 +101,12 @@ def _raise(error: SSL.Error) -> NoReturn:
         raise WantWrite from None
     if isinstance(error, SSL.SysCallError) and error.args[0] != _UNEXPECTED_EOF:
         raise ConnectionResetError(*error.args) from None
-    raise ConnectionResetError(_reason(error)) from None
+    raise TlsError(_reason(error)) from None
 
 
 def _reason(error: SSL.Error) -> str:
-    """Return OpenSSL's own words, from a list of (library, function, reason)."""
+    """Return OpenSSL's own words, from a list of (library, function, reason); the first came first, and tells most."""
     try:
-        return str(error.args[0][-1][-1])
+        return str(error.args[0][0][-1])
     except (IndexError, TypeError):
         return str(error) or type(error).__name__

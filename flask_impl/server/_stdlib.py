@@ -10,6 +10,7 @@ from flask_impl.server._connection import (
     PlainConnection,
     PlainHttpError,
     Tls,
+    TlsError,
     WantRead,
     WantWrite,
 )
@@ -38,8 +39,8 @@ class StdlibConnection(PlainConnection):
         except ssl.SSLEOFError:
             raise ConnectionResetError("the client left during the handshake") from None
         except ssl.SSLError as error:
-            kind = PlainHttpError if error.reason == "HTTP_REQUEST" else HandshakeError
-            raise kind((error.reason or str(error)).replace("_", " ").lower()) from None
+            plain = error.reason in ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST") or self.looks_like_http()
+            raise (PlainHttpError if plain else HandshakeError)(_reason(error)) from None
 
     def tls(self) -> Tls:
         cipher = self._tls.cipher()
@@ -57,6 +58,8 @@ class StdlibConnection(PlainConnection):
             raise WantWrite from None
         except ssl.SSLZeroReturnError:
             return b""
+        except ssl.SSLError as error:
+            raise TlsError(_reason(error)) from None
 
     def pending(self) -> bool:
         return self._tls.pending() > 0
@@ -73,3 +76,8 @@ class StdlibConnection(PlainConnection):
         with contextlib.suppress(OSError, ValueError):  # there is nobody to tell, or nothing to wait for
             self._tls.unwrap()  # sends close_notify, and would like to wait for the client's
         super().shutdown()
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return OpenSSL's own words."""
+    return (error.reason or str(error)).replace("_", " ").lower()

@@ -37,30 +37,6 @@ class TestHandshake:
                 assert opened.session_reused is (session is not None)
                 session = opened.session
 
-    def test_a_client_with_nothing_in_common(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-        """A proper alert, one line at warning level, no traceback, and the server goes on."""
-        running = serve(hello)
-        strange = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        strange.check_hostname, strange.verify_mode = False, ssl.CERT_NONE
-        strange.maximum_version = ssl.TLSVersion.TLSv1_2
-        strange.set_ciphers("AES128-SHA")
-        with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
-            Peer(running.address, strange)
-        until(lambda: warnings(caplog))
-        assert len(warnings(caplog)) == 1
-        assert "TLS handshake failed: no shared cipher" in caplog.text
-        assert "Traceback" not in caplog.text
-        assert running.connect().request().status == 200
-
-    def test_garbage(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-        running = serve(hello)
-        with silent(running.address, b"\0" * 1000) as opened:
-            while opened.recv(1000):
-                pass
-        until(lambda: warnings(caplog))
-        assert len(warnings(caplog)) == 1
-        assert running.connect().request().status == 200
-
     def test_a_client_that_only_looks_whether_the_port_is_open(
         self, serve: Serve, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -69,16 +45,3 @@ class TestHandshake:
             until(lambda: running.server._bound()._clients)
         until(lambda: not running.server._bound()._clients)
         assert not warnings(caplog)
-
-
-class TestPlainHttp:
-    @pytest.mark.parametrize("size", [0, 100_000])
-    def test_gets_an_answer_that_it_can_read(self, serve: Serve, caplog: pytest.LogCaptureFixture, size: int) -> None:
-        running = serve(hello)
-        with Peer(running.address, None) as peer:
-            answer = peer.request(method="POST" if size else "GET", body=b"a" * size)
-            assert answer.status == 400
-            assert b"https://" in answer.body
-            assert peer.ended()
-        assert len(warnings(caplog)) == 1
-        assert running.connect().request().status == 200
