@@ -13,21 +13,24 @@ Imported by harness; imports certs and device_api's settings, state and ready fi
 from deployments._errors import DeploymentError
 from deployments._groups import GROUPS
 from deployments._name import DeploymentName
-from deployments._options import AUTH_CHOICES, TLS_CHOICES, ServeOptions
+from deployments._options import AUTH_CHOICES, CLIENT_CERTIFICATE_CHOICES, TLS_CHOICES, ServeOptions
 from deployments._registry import Described, describe, find, names
 from deployments._running import RunningServer
 from deployments._start import check, render, start
-from deployments._types import Abilities, Deployment, Rendered, Resumption, Site
+from deployments._types import Abilities, AskedOfClients, Deployment, Reload, Rendered, Resumption, Site
 
 __all__ = [
     "AUTH_CHOICES",
+    "CLIENT_CERTIFICATE_CHOICES",
     "GROUPS",
     "TLS_CHOICES",
     "Abilities",
+    "AskedOfClients",
     "Deployment",
     "DeploymentError",
     "DeploymentName",
     "Described",
+    "Reload",
     "Rendered",
     "Resumption",
     "RunningServer",

@@ -8,7 +8,8 @@ from typing import Final, get_args
 from certs import PINNED_GROUP, KeyKind, TlsVersion
 from deployments._errors import DeploymentError
 from deployments._groups import check_group
-from device_api.settings import Auth
+from deployments._types import AskedOfClients
+from device_api.settings import Auth, ClientCertificates
 
 TLS_CHOICES: Final[Mapping[str, frozenset[TlsVersion]]] = {
     "1.2": frozenset({TlsVersion.TLS_1_2}),
@@ -17,6 +18,7 @@ TLS_CHOICES: Final[Mapping[str, frozenset[TlsVersion]]] = {
     "off": frozenset(),
 }
 AUTH_CHOICES: Final[tuple[str, ...]] = get_args(Auth)
+CLIENT_CERTIFICATE_CHOICES: Final[tuple[str, ...]] = get_args(ClientCertificates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +34,17 @@ class ServeOptions:
     auth: str = "digest"  # one of AUTH_CHOICES
     certificate_kind: KeyKind = KeyKind.ECDSA_P256
     group: str | None = PINNED_GROUP  # of the key exchange; one of GROUPS; None leaves the choice to the TLS stack
+    client_ca: Path | None = None  # PEM; clients are asked for a certificate of it
+    client_certificates: str = "required"  # one of CLIENT_CERTIFICATE_CHOICES; only with client_ca
 
     def __post_init__(self) -> None:
         _check_choice("tls", self.tls, TLS_CHOICES)
         _check_choice("auth", self.auth, AUTH_CHOICES)
+        _check_choice("client certificates", self.client_certificates, CLIENT_CERTIFICATE_CHOICES)
+        if self.client_ca is not None and self.tls == "off":
+            raise DeploymentError("clients can show a certificate only over TLS, which is off; leave out --client-ca")
+        if self.client_ca is None and self.client_certificates != CLIENT_CERTIFICATE_CHOICES[0]:
+            raise DeploymentError("client certificates are not asked for without a CA; name it with --client-ca")
         if not 0 <= self.port <= 65535:
             raise DeploymentError(f"port {self.port} is not a port; give 0 (any free one) to 65535")
         if self.group is not None:
@@ -56,6 +65,13 @@ class ServeOptions:
     def tls_versions(self) -> frozenset[TlsVersion]:
         """The TLS versions that are served; none at all is plain HTTP."""
         return TLS_CHOICES[self.tls]
+
+    @property
+    def asked_of_clients(self) -> AskedOfClients | None:
+        """What clients have to show; None: nothing."""
+        if self.client_ca is None:
+            return None
+        return AskedOfClients(self.client_ca.absolute(), required=self.client_certificates == "required")
 
 
 def _check_choice(what: str, value: str, choices: Mapping[str, object] | tuple[str, ...]) -> None:

@@ -93,14 +93,18 @@ class ServerProcess:
         except psutil.Error:
             return False  # one of them ended while we looked
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the first process, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)  # not Popen.send_signal, which may reap
+
     def stop(self, grace_s: float) -> int:
         """SIGTERM to the first process, time to finish, SIGKILL to what is left of the group."""
         if self._process.returncode is not None:
             return self._process.returncode
         try:
-            if self.poll() is None:
-                os.kill(self.pid, signal.SIGTERM)  # not Popen.send_signal, which may reap
-                self.wait(grace_s)
+            self.send_signal(signal.SIGTERM)
+            self.wait(grace_s)
         finally:
             self._end_group()
         return self._process.wait()

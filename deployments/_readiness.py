@@ -1,7 +1,8 @@
 """When a server is ready: its application answers, over TLS that a client would trust.
 
 The same for all servers. That the port accepts connections says little: gunicorn listens long before a worker
-can answer, and with a broken key every handshake fails.
+can answer, and with a broken key every handshake fails. Where clients have to show a certificate, and we have none,
+the answer that we wait for is that refusal: it too comes from the process that serves, ready to do so.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import http.client
 import socket
 import ssl
 import time
+from functools import partial
 from typing import Final
 
 from deployments._process import ServerProcess
@@ -16,6 +18,8 @@ from deployments._process import ServerProcess
 _TRY_S: Final = 3.0  # for one question; a server that is just loading its application takes about a second
 _PAUSE_S: Final = 0.02
 _PATH: Final = "/health"
+# What OpenSSL calls the alerts for a client without a certificate: of TLS 1.3 (RFC 8446 6.2), of 1.2 (RFC 5246 7.4.6).
+_NO_CERTIFICATE: Final = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"})
 
 
 class NotReadyError(Exception):
@@ -28,23 +32,33 @@ class NotReadyError(Exception):
 
 
 def wait_until_ready(
-    process: ServerProcess, host: str, port: int, context: ssl.SSLContext | None, *, timeout_s: float
+    process: ServerProcess,
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    *,
+    refuses: bool = False,
+    timeout_s: float,
 ) -> None:
-    """Ask until the application answers 200. context None: plain HTTP. Raises NotReadyError."""
+    """Ask until the application answers 200. context None: plain HTTP. Raises NotReadyError.
+
+    refuses: clients without a certificate are refused, and we have none.
+    """
+    ask = partial(_knock, context=context) if refuses and context is not None else partial(_ask, context=context)
     deadline_s = time.monotonic() + timeout_s
     last = "not tried"
     while (left_s := deadline_s - time.monotonic()) > 0:
         status = process.wait(min(_PAUSE_S, left_s))
         if status is not None:
             raise NotReadyError(status, last)
-        last = _ask(host, port, context, timeout_s=min(_TRY_S, left_s))
+        last = ask(host, port, timeout_s=min(_TRY_S, left_s))
         # Another server may have taken the port, with a certificate of the same CA.
         if last == "" and process.listens_on(port):
             return
     raise NotReadyError(process.poll(), last or "another process answered on this port")
 
 
-def _ask(host: str, port: int, context: ssl.SSLContext | None, *, timeout_s: float) -> str:
+def _ask(host: str, port: int, *, context: ssl.SSLContext | None, timeout_s: float) -> str:
     """Return what was wrong with the answer; empty: nothing."""
     try:
         with contextlib.closing(http.client.HTTPConnection(host, port, timeout=timeout_s)) as connection:
@@ -58,3 +72,18 @@ def _ask(host: str, port: int, context: ssl.SSLContext | None, *, timeout_s: flo
     except (OSError, http.client.HTTPException) as error:
         return f"{type(error).__name__}: {error}"
     return "" if answer.status == 200 else f"GET {_PATH} answered {answer.status}"
+
+
+def _knock(host: str, port: int, *, context: ssl.SSLContext, timeout_s: float) -> str:
+    """Return what was wrong with the refusal of us, who have no certificate; empty: nothing."""
+    try:
+        with (
+            socket.create_connection((host, port), timeout=timeout_s) as connection,
+            context.wrap_socket(connection, server_hostname="localhost") as encrypted,
+        ):
+            encrypted.recv(1)  # in TLS 1.3 the refusal comes after our side of the handshake
+    except ssl.SSLError as error:
+        return "" if error.reason in _NO_CERTIFICATE else f"{type(error).__name__}: {error}"
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+    return "it let in a client that had no certificate, or hung up"

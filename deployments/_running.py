@@ -1,13 +1,16 @@
 """A deployment that is up."""
 
 import contextlib
+import signal
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deployments._errors import DeploymentError
 from deployments._name import DeploymentName
 from deployments._process import ServerProcess
+from deployments._types import Reload
 from device_api.ready import ReadyFile
 from device_api.ready import ServerProcess as Role
 
@@ -29,6 +32,7 @@ class RunningServer:
         credentials_file: Path,
         threads: int | None,
         workers: int,
+        reload: Reload,
         log: Path,
         folder: "tempfile.TemporaryDirectory[str]",
     ) -> None:
@@ -39,6 +43,7 @@ class RunningServer:
         self.threads = threads
         self.workers = workers
         self.log = log
+        self._reload = reload
         self._process = process
         self._folder = folder
 
@@ -79,6 +84,16 @@ class RunningServer:
     def log_tail(self, lines: int = 10) -> tuple[str, ...]:
         """Return the last lines that the server wrote."""
         return log_tail(self.log, lines)
+
+    def reload(self) -> None:
+        """Serve the certificate that its files now hold: new connections see it within a second.
+
+        Nobody's connection or request is lost. Raises DeploymentError where only a restart does it.
+        """
+        if self._reload is Reload.RESTART:
+            raise DeploymentError(f"{self.name} reads its certificate only when it starts; stop it, and start it again")
+        if self._reload in (Reload.SIGHUP, Reload.WATCHED_OR_SIGHUP):
+            self._process.send_signal(signal.SIGHUP)
 
     def stop(self, grace_s: float = 10.0) -> int:
         """End it and whatever it started; return its exit status, negative for a signal.

@@ -82,6 +82,8 @@ def start(
     try:
         state = open_state(options.state)
         certificate = state.certificate(options.certificate_kind) if options.tls_versions else None
+        if options.client_ca is not None:
+            certs.client_context(options.client_ca)  # says what is wrong with the file better than any server
     except (StateError, CertificateError) as error:
         raise DeploymentError(str(error)) from error
     for _ in range(_PORT_TRIES):
@@ -93,6 +95,7 @@ def start(
                 port=_port(options.host, options.port),
                 certificate=certificate,
                 tls_versions=options.tls_versions,
+                client_certificates=options.asked_of_clients,
                 threads=threads,
             )
             log_file = log or site.folder / "server.log"
@@ -111,6 +114,7 @@ def start(
             credentials_file=state.credentials_file,
             threads=threads,
             workers=options.workers,
+            reload=deployment.abilities.reload,
             log=log_file,
             folder=folder,
         )
@@ -145,7 +149,14 @@ def _started(
         cpus=cpus,
     )
     try:
-        wait_until_ready(process, site.reachable_host, site.port, context, timeout_s=timeout_s)
+        wait_until_ready(
+            process,
+            site.reachable_host,
+            site.port,
+            context,
+            refuses=site.client_certificates is not None and site.client_certificates.required,
+            timeout_s=timeout_s,
+        )
     except NotReadyError as error:
         process.stop(0.0)
         if options.port == 0 and error.status is not None and not _is_free(site.host, site.port):
@@ -181,6 +192,9 @@ def _device_settings(options: ServeOptions, site: Site) -> dict[str, str]:
         settings["DEVICE_TLS_VERSIONS"] = ",".join(sorted(site.tls_versions))
         settings["DEVICE_CERTIFICATE"] = str(site.certificate.chain)
         settings["DEVICE_KEY"] = str(site.certificate.key)
+    if site.client_certificates is not None:
+        settings["DEVICE_CLIENT_CA"] = str(site.client_certificates.ca)
+        settings["DEVICE_CLIENT_CERTIFICATES"] = "required" if site.client_certificates.required else "optional"
     if site.threads is not None:
         settings["DEVICE_THREADS"] = str(site.threads)
     return settings

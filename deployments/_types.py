@@ -10,6 +10,14 @@ from deployments._errors import DeploymentError
 from deployments._name import DeploymentName
 
 
+@dataclass(frozen=True, slots=True)
+class AskedOfClients:
+    """That clients are to show a certificate in the handshake."""
+
+    ca: Path  # PEM: whose certificates are let in
+    required: bool  # False: who shows none is let in; who shows another CA's never is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where a deployment stands: all that its templates may use."""
@@ -19,6 +27,7 @@ class Site:
     port: int
     certificate: CertificateFiles | None  # None: plain HTTP
     tls_versions: frozenset[TlsVersion]
+    client_certificates: AskedOfClients | None = None
     threads: int | None  # what the deployment's Threads make of the wish
 
     @property
@@ -98,6 +107,15 @@ class ClientCertificates(StrEnum):
     NOT_TOLD = "verified, not told to the app"
 
 
+class Reload(StrEnum):
+    """How a renewed certificate, put in place of the old one, gets to clients."""
+
+    WATCHED = "noticed"  # within a second, and the server must not be told
+    WATCHED_OR_SIGHUP = "noticed, or at once by SIGHUP"
+    SIGHUP = "by SIGHUP"
+    RESTART = "by a restart"
+
+
 class RawTarget(StrEnum):
     """How much of the request target, which Digest signs, reaches the application as it was sent."""
 
@@ -132,7 +150,7 @@ class Abilities:
     resumption: Resumption
     client_certificates: ClientCertificates
     handshake: Handshake
-    reload: str  # how a renewed certificate gets in
+    reload: Reload
     stop_finishes_requests: bool  # at SIGTERM, within the server's own patience
     stop_status: int  # of a stop by SIGTERM that went well; negative: the signal that it ends by
     raw_target: RawTarget

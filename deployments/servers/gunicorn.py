@@ -1,7 +1,9 @@
 """gunicorn: its default worker as it comes, and threads in the form that we advise.
 
 gthread builds an SSLContext for every connection unless its `ssl_context` hook keeps one: with the hook a new
-connection costs less than half the CPU and sessions can be resumed (0 of 6 without it, 6 of 6 with it).
+connection costs less than half the CPU and sessions can be resumed (0 of 6 without it, 6 of 6 with it). What is kept
+looks at the files itself, so that a renewed certificate needs no SIGHUP, at which every idle connection is closed. The
+sync worker reads the files for each connection as it is.
 """
 
 import sys
@@ -17,6 +19,7 @@ from deployments._types import (
     Handshake,
     Launch,
     RawTarget,
+    Reload,
     Resumption,
     Site,
     Threads,
@@ -31,7 +34,6 @@ _RESTRICTION: Final = "the ssl_context hook"
 
 
 def _launch(site: Site, *, name: DeploymentName, worker_class: str, keep_context: bool) -> Launch:
-    tls = TemplateTls.of(site)
     configuration = render_template(
         "gunicorn.conf.py.j2",
         name=name,
@@ -40,9 +42,7 @@ def _launch(site: Site, *, name: DeploymentName, worker_class: str, keep_context
         # Only gthread knows threads: the sync worker, given more than one, silently becomes gthread.
         threads=site.threads if worker_class == "gthread" else None,
         keep_context=keep_context,
-        chain=tls.chain,
-        key=tls.key,
-        version=tls.version,
+        tls=TemplateTls.of(site),
     )
     return Launch(
         files={_FILE: configuration},
@@ -70,7 +70,7 @@ DEPLOYMENTS: Final = (
             resumption=Resumption(tls_1_2_ticket=False, tls_1_2_session_id=False, tls_1_3_ticket=False),
             client_certificates=ClientCertificates.NOT_TOLD,
             handshake=Handshake.IN_ACCEPT,
-            reload="files are read for each connection",
+            reload=Reload.WATCHED,
             stop_finishes_requests=True,
             stop_status=0,
             raw_target=RawTarget.EXACT,
@@ -91,7 +91,7 @@ DEPLOYMENTS: Final = (
             resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=False, tls_1_3_ticket=True),
             client_certificates=ClientCertificates.NOT_TOLD,
             handshake=Handshake.IN_POOL,
-            reload="SIGHUP",
+            reload=Reload.WATCHED,
             stop_finishes_requests=True,
             stop_status=0,
             raw_target=RawTarget.EXACT,

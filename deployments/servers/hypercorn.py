@@ -1,7 +1,8 @@
 """Hypercorn by its own command, on asyncio's loop and on uvloop, and as this project starts it.
 
 The command is run with `workers = 0`: the loop is in the process itself. With one worker or more a parent watches,
-which at SIGTERM ends the rest as soon as one worker is out, and cuts what they were answering.
+which at SIGTERM ends the rest as soon as one worker is out, and cuts what they were answering. The same for SIGHUP,
+which ends the process: the context looks at the certificate's files itself.
 
 `own` is `python -m quart_impl`: Hypercorn with our TLS context, limits on slow clients and a stop that waits for nobody
 who is idle. All its settings are DEVICE_* variables, which every deployment gets; so it needs no file of its own.
@@ -20,6 +21,7 @@ from deployments._types import (
     Handshake,
     Launch,
     RawTarget,
+    Reload,
     Resumption,
     Site,
     Threads,
@@ -33,15 +35,12 @@ _THREADS: Final = Threads(None, "one event loop", "an ASGI server answers from o
 
 
 def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
-    tls = TemplateTls.of(site)
     configuration = render_template(
         "hypercorn.conf.py.j2",
         name=name,
         bind=site.authority,
         worker_class=loop,
-        chain=tls.chain,
-        key=tls.key,
-        version=tls.version,
+        tls=TemplateTls.of(site),
     )
     return Launch(
         files={_FILE: configuration},
@@ -70,7 +69,7 @@ def _deployment(loop: str, *, needs: tuple[str, ...]) -> Deployment:
             resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
             client_certificates=ClientCertificates.NOT_TOLD,
             handshake=Handshake.IN_EVENT_LOOP,
-            reload="none without a worker process",
+            reload=Reload.WATCHED,
             stop_finishes_requests=True,
             stop_status=0,
             raw_target=RawTarget.LOST_QUESTION_MARK,
@@ -95,7 +94,7 @@ DEPLOYMENTS: Final = (
             resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
             client_certificates=ClientCertificates.NOT_TOLD,
             handshake=Handshake.IN_EVENT_LOOP,
-            reload="a renewed file is noticed",
+            reload=Reload.WATCHED_OR_SIGHUP,
             stop_finishes_requests=True,
             stop_status=0,
             raw_target=RawTarget.LOST_QUESTION_MARK,

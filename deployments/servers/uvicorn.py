@@ -1,7 +1,8 @@
 """Uvicorn, on asyncio's loop and on uvloop, HTTP by httptools.
 
 Started by `uvicorn.run` in a script, not by its command: TLS of one version only needs `ssl_context_factory`,
-which the command does not have.
+which the command does not have. The context that it returns looks at the certificate's files itself: with one worker
+SIGHUP ends Uvicorn.
 """
 
 import sys
@@ -17,6 +18,7 @@ from deployments._types import (
     Handshake,
     Launch,
     RawTarget,
+    Reload,
     Resumption,
     Site,
     Threads,
@@ -28,16 +30,13 @@ _SCRIPT: Final = "serve.py"
 
 
 def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
-    tls = TemplateTls.of(site)
     script = render_template(
         "uvicorn.py.j2",
         name=name,
         host=site.host,
         port=site.port,
         loop=loop,
-        chain=tls.chain,
-        key=tls.key,
-        version=tls.version,
+        tls=TemplateTls.of(site),
     )
     return Launch(files={_SCRIPT: script}, command=(sys.executable, _SCRIPT), environment={})
 
@@ -58,7 +57,7 @@ def _deployment(loop: str, *, variant: str | None, needs: tuple[str, ...]) -> De
             resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
             client_certificates=ClientCertificates.NOT_TOLD,
             handshake=Handshake.IN_EVENT_LOOP,
-            reload="none with one worker",
+            reload=Reload.WATCHED,
             stop_finishes_requests=True,
             stop_status=-15,  # on purpose: it ends by the signal that it was sent
             raw_target=RawTarget.LOST_QUESTION_MARK,

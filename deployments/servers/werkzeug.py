@@ -15,6 +15,7 @@ from deployments._types import (
     Handshake,
     Launch,
     RawTarget,
+    Reload,
     Resumption,
     Site,
     Threads,
@@ -27,15 +28,12 @@ _SCRIPT: Final = "serve.py"
 
 
 def _launch(site: Site) -> Launch:
-    tls = TemplateTls.of(site)
     script = render_template(
         "werkzeug.py.j2",
         name=_NAME,
         host=site.host,
         port=site.port,
-        chain=tls.chain,
-        key=tls.key,
-        version=tls.version,
+        tls=TemplateTls.of(site),
     )
     return Launch(files={_SCRIPT: script}, command=(sys.executable, _SCRIPT), environment={})
 
@@ -55,7 +53,7 @@ DEPLOYMENTS: Final = (
             resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=False, tls_1_3_ticket=True),
             client_certificates=ClientCertificates.TOLD,
             handshake=Handshake.IN_ACCEPT,
-            reload="none",
+            reload=Reload.WATCHED,
             stop_finishes_requests=False,
             stop_status=-15,
             raw_target=RawTarget.LOST_SLASH,

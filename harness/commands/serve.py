@@ -107,8 +107,8 @@ def _serve(name: str, options: deployments.ServeOptions, ready_file: Path | None
             click.echo(f"  {line}", err=True)
         raise
     with running, _ready(running, ready_file):
-        _introduce(running, options)
         try:
+            _introduce(running, options)
             status = running.wait()
         except _StopRequestedError:
             click.echo(f"stopping {running.name}")

@@ -54,6 +54,7 @@ class Handshake:
     group: str  # lower case: the two OpenSSLs write it differently
     alpn: str  # empty: none negotiated
     key_kind: str
+    serial: int  # of the certificate
 
 
 def address(server: RunningServer) -> tuple[str, int]:
@@ -89,6 +90,7 @@ def shake_hands(server: RunningServer, *, only: TlsVersion | None = None) -> Han
             group=group.lower(),
             alpn=connection.get_alpn_proto_negotiated().decode(),
             key_kind=certs.key_kind(certificate),
+            serial=certificate.serial_number,
         )
         with contextlib.suppress(SSL.Error):
             connection.shutdown()

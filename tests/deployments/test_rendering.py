@@ -1,17 +1,21 @@
 """The files that are measured, as text: what a reader takes home is looked at here, not guessed."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
 import certs
 import deployments
 from certs import CertificateFiles
-from deployments import TLS_CHOICES, Rendered, ServeOptions, Site
+from deployments import TLS_CHOICES, AskedOfClients, Rendered, ServeOptions, Site
 from device_api.settings import Settings
 
 CERTIFICATE = CertificateFiles(chain=Path("/c/chain.pem"), key=Path("/c/key.pem"))
+OPTIONAL = AskedOfClients(Path("/c/clients.pem"), required=False)
+REQUIRED = AskedOfClients(Path("/c/clients.pem"), required=True)
 
 
 def rendered(
@@ -23,6 +27,7 @@ def rendered(
     folder: Path = Path("/run/here"),
     host: str = "127.0.0.1",
     certificate: CertificateFiles = CERTIFICATE,
+    asked: AskedOfClients | None = None,
 ) -> Rendered:
     deployment = deployments.find(name)
     options = ServeOptions(state=Path("/s"), tls=tls, auth=auth, group=group, host=host)
@@ -32,29 +37,79 @@ def rendered(
         port=8443,
         certificate=None if tls == "off" else certificate,
         tls_versions=options.tls_versions,
+        client_certificates=asked,
         threads=deployment.threads.count,
     )
     return deployments.render(deployment, options, site)
 
 
-WERKZEUG = '''\
+RENEWING = '''\
+def renewing(make_context, *files):
+    """Return a context whose connections get the certificate that is in the files now: it is renewed without a restart.
+
+    OpenSSL calls the `sni_callback` in every handshake, also of a client that names no server. The files are looked at
+    when a client comes, at most four times a second; while they cannot be used, the certificate from before is.
+    """
+
+    def stamp():
+        return [(os.stat(file).st_ino, os.stat(file).st_mtime_ns) if os.path.exists(file) else None for file in files]
+
+    seen = stamp()
+    kept = newest = make_context()
+    look_again_s = 0.0
+
+    def choose(connection, server_name, context):
+        nonlocal seen, newest, look_again_s
+        if time.monotonic() >= look_again_s:
+            look_again_s = time.monotonic() + 0.25
+            if (found := stamp()) != seen:
+                seen = found
+                try:
+                    newest = make_context()
+                except OSError as error:  # ssl.SSLError is one
+                    print(f"{files[0]}: not served yet, the one from before is: {error}", file=sys.stderr, flush=True)
+        connection.context = newest
+
+    kept.sni_callback = choose
+    return kept
+'''
+
+WERKZEUG = f'''\
 """flask-werkzeug: app.run with an ssl_context, as the usual guides do it. Start it with: python serve.py"""
 
 import logging
+import os
+import ssl
+import sys
+import time
 
 from flask_impl import app
 
 # No line for each request: no deployment that is compared writes one.
 logging.getLogger("werkzeug").setLevel(logging.WARNING)
 
+
+{RENEWING}
+
+def make_context():
+    """What app.run makes of ssl_context=(certificate, key)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("/c/chain.pem", "/c/key.pem")
+    return context
+
+
 if __name__ == "__main__":
-    app.run(host="127.0.0.1", port=8443, ssl_context=("/c/chain.pem", "/c/key.pem"))
+    context = renewing(make_context, "/c/chain.pem", "/c/key.pem")
+    app.run(host="127.0.0.1", port=8443, ssl_context=context)
 '''
 
-GTHREAD_1_3 = '''\
+GTHREAD_1_3 = f'''\
 """flask-gunicorn-gthread. Start it with: gunicorn -c gunicorn.conf.py flask_impl:app"""
 
+import os
 import ssl
+import sys
+import time
 
 bind = "127.0.0.1:8443"
 workers = 1
@@ -67,18 +122,23 @@ forwarded_allow_ips = ""
 # Otherwise a control socket appears in the home folder.
 control_socket_disable = True
 
+
+{RENEWING}
+
 _kept = None
 
 
 def ssl_context(conf, default_ssl_context_factory):
-    """One context for all connections. Without this each gets its own: dear, and no session is ever resumed.
-
-    A renewed certificate is then read on SIGHUP.
-    """
+    """One context for all connections. Without this each gets its own: dear, and no session is ever resumed."""
     global _kept
+
+    def one_version():
+        context = default_ssl_context_factory()
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
     if _kept is None:
-        _kept = default_ssl_context_factory()
-        _kept.minimum_version = _kept.maximum_version = ssl.TLSVersion.TLSv1_3
+        _kept = renewing(one_version, conf.certfile, conf.keyfile)
     return _kept
 '''
 
@@ -96,10 +156,13 @@ forwarded_allow_ips = ""
 control_socket_disable = True
 '''
 
-HYPERCORN_1_2 = '''\
+HYPERCORN_1_2 = f'''\
 """quart-hypercorn-uvloop. Start it with: hypercorn --config file:hypercorn.conf.py quart_impl:app"""
 
+import os
 import ssl
+import sys
+import time
 
 from hypercorn.config import Config
 
@@ -110,32 +173,42 @@ workers = 0
 certfile = "/c/chain.pem"
 keyfile = "/c/key.pem"
 
+
+{RENEWING}
+
 _create_ssl_context = Config.create_ssl_context
 
 
-def _one_version(config):
+def _renewing_context(config):
     """Hypercorn has no setting for this. With workers = 0 this file runs in the process that serves."""
-    context = _create_ssl_context(config)
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    return context
+
+    def make_context():
+        context = _create_ssl_context(config)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+    return renewing(make_context, config.certfile, config.keyfile)
 
 
-Config.create_ssl_context = _one_version
+Config.create_ssl_context = _renewing_context
 '''
 
-UVICORN_1_3 = '''\
+UVICORN_CLIENTS = f'''\
 """quart-uvicorn. Start it with: python serve.py"""
 
+import os
 import ssl
+import sys
+import time
 
 import uvicorn
 
 
-def one_version(config, default_ssl_context_factory):
-    """Uvicorn's context, narrowed to one version of TLS."""
-    context = default_ssl_context_factory()
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
-    return context
+{RENEWING}
+
+def ssl_context(config, default_ssl_context_factory):
+    """Uvicorn's context, renewed with the files."""
+    return renewing(default_ssl_context_factory, config.ssl_certfile, config.ssl_keyfile)
 
 
 if __name__ == "__main__":
@@ -151,23 +224,25 @@ if __name__ == "__main__":
         timeout_graceful_shutdown=5,  # otherwise an idle TLS client can hold the stop up for 30 s
         ssl_certfile="/c/chain.pem",
         ssl_keyfile="/c/key.pem",
-        ssl_context_factory=one_version,
+        ssl_ca_certs="/c/clients.pem",
+        ssl_cert_reqs=ssl.CERT_OPTIONAL,
+        ssl_context_factory=ssl_context,
     )
 '''
 
 
 @pytest.mark.parametrize(
-    ("name", "tls", "file", "text"),
+    ("name", "tls", "asked", "file", "text"),
     [
-        ("flask-werkzeug", "1.2+1.3", "serve.py", WERKZEUG),
-        ("flask-gunicorn-gthread", "1.3", "gunicorn.conf.py", GTHREAD_1_3),
-        ("flask-gunicorn-sync", "1.2+1.3", "gunicorn.conf.py", SYNC),
-        ("quart-hypercorn-uvloop", "1.2", "hypercorn.conf.py", HYPERCORN_1_2),
-        ("quart-uvicorn", "1.3", "serve.py", UVICORN_1_3),
+        ("flask-werkzeug", "1.2+1.3", None, "serve.py", WERKZEUG),
+        ("flask-gunicorn-gthread", "1.3", None, "gunicorn.conf.py", GTHREAD_1_3),
+        ("flask-gunicorn-sync", "1.2+1.3", None, "gunicorn.conf.py", SYNC),
+        ("quart-hypercorn-uvloop", "1.2", None, "hypercorn.conf.py", HYPERCORN_1_2),
+        ("quart-uvicorn", "1.2+1.3", OPTIONAL, "serve.py", UVICORN_CLIENTS),
     ],
 )
-def test_the_whole_file(name: str, tls: str, file: str, text: str) -> None:
-    assert rendered(name, tls=tls).files[file] == text
+def test_the_whole_file(name: str, tls: str, asked: AskedOfClients | None, file: str, text: str) -> None:
+    assert rendered(name, tls=tls, asked=asked).files[file] == text
 
 
 @pytest.mark.parametrize("tls", TLS_CHOICES)
@@ -198,18 +273,49 @@ class TestEveryFile:
         assert dict(line.split("=", 1) for line in lines) == result.environment
 
 
+def constants(code: CodeType) -> Iterator[object]:
+    """Yield all constants of a program, its functions' as well."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from constants(constant)
+        else:
+            yield constant
+
+
 def test_a_hostile_path_stays_a_path() -> None:
     evil = CertificateFiles(chain=Path('/it\'s "here"\n'), key=Path("/k\\n"))
     for name in deployments.names():
         result = rendered(name, certificate=evil)
         for file, text in result.files.items():
             if file.endswith(".py"):
-                constants = compile(text, file, "exec").co_consts
-                flat = repr(constants)
-                assert repr(str(evil.chain)) in flat
+                assert str(evil.chain) in constants(compile(text, file, "exec"))
         assert result.environment["DEVICE_CERTIFICATE"] == str(evil.chain)
         environment = dict(line.split("=", 1) for line in shlex.split(result.files["device.env"]))
         assert environment["DEVICE_CERTIFICATE"] == str(evil.chain)
+
+
+@pytest.mark.parametrize("name", deployments.names())
+class TestClientCertificates:
+    """Every deployment's files say whose certificates are let in, and whether one must be shown."""
+
+    @pytest.mark.parametrize(
+        ("asked", "setting", "constant"),
+        [(REQUIRED, "required", "ssl.CERT_REQUIRED"), (OPTIONAL, "optional", "ssl.CERT_OPTIONAL")],
+    )
+    def test_asked(self, name: str, asked: AskedOfClients, setting: str, constant: str) -> None:
+        result = rendered(name, asked=asked)
+        settings = Settings.from_environ(result.environment)
+        assert (settings.client_ca, settings.client_certificates) == (asked.ca, setting)
+        for file, text in result.files.items():
+            if file.endswith(".py"):
+                compile(text, file, "exec")
+                assert text.count(constant) == 1
+                assert text.count('"/c/clients.pem"') == 1
+
+    def test_not_asked(self, name: str) -> None:
+        result = rendered(name)
+        assert Settings.from_environ(result.environment).client_ca is None
+        assert not any("CERT_REQUIRED" in text or "CERT_OPTIONAL" in text for text in result.files.values())
 
 
 def test_the_group_stands_in_openssls_configuration() -> None:

@@ -4,6 +4,7 @@ TestClaims holds each module's abilities against the running server: a new versi
 them fails there, in the test that is named after the claim.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -14,14 +15,18 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from cryptography import x509
 from OpenSSL import SSL
 
+import certs
 import deployments
+from benchmarks.rotation import NEW_WITHIN_S, Client, Record, Rotation, Way, lateness
 from certs import KeyKind, TlsVersion
-from deployments import Abilities, DeploymentError, RunningServer, ServeOptions
+from deployments import Abilities, DeploymentError, Reload, RunningServer, ServeOptions
 from deployments._types import Handshake, RawTarget
 from tests.deployments.clients import (
     SYSTEM_STATE,
+    TIMEOUT_S,
     address,
     ask_health,
     client,
@@ -92,6 +97,72 @@ class TestServed:
         assert [(process.role, process.pid) for process in served.processes] == [("app", served.pid)]
         assert served.ready_file.url == served.url
         assert served.poll() is None
+
+
+class TestRenewal:
+    """A renewed certificate is seen by every new connection within a second, and nobody's request fails."""
+
+    @pytest.mark.parametrize("way", Way)
+    def test_under_load(self, served: RunningServer, state: Path, way: Way) -> None:
+        """Noticed by every deployment itself; `reload`, which signals those that know SIGHUP, never hurts."""
+        assert abilities(served).reload in {Reload.WATCHED, Reload.WATCHED_OR_SIGHUP}
+        history = [Rotation(serial(state), None, time.monotonic())]
+        with at_work(served) as record:
+            renew(state)
+            history.append(Rotation(serial(state), way, time.monotonic()))
+            if way is Way.SIGHUP:
+                served.reload()
+            while record.visits[-1].serial != history[-1].serial:
+                assert time.monotonic() < history[-1].since_s + TIMEOUT_S, "the new certificate is not shown"
+                time.sleep(0.01)
+            seen, seen_s = len(record.visits), time.monotonic()
+            while len(record.visits) < seen + 10:
+                assert time.monotonic() < seen_s + TIMEOUT_S, "no more visits"
+                time.sleep(0.01)
+        assert record.failures == []
+        assert max((late_s for _, late_s in lateness(history, record.visits)), default=0.0) < NEW_WITHIN_S
+        assert {visit.serial for visit in record.visits if visit.began_s > seen_s} == {history[-1].serial}
+
+    def test_a_session_from_before_is_resumed(self, served: RunningServer, state: Path) -> None:
+        context = client_context(served, TlsVersion.TLS_1_3)
+        first = ask_health(served, context=context)
+        renew(state)
+        renewed_s = time.monotonic()
+        while shake_hands(served).serial != serial(state):
+            assert time.monotonic() < renewed_s + TIMEOUT_S
+        again = ask_health(served, context=context, session=first.session)
+        assert again.resumed == abilities(served).resumption.tls_1_3_ticket
+
+
+def renew(state: Path) -> None:
+    certs.issue_certificate(state, KeyKind.ECDSA_P256, ["localhost", "127.0.0.1"])
+
+
+def serial(state: Path) -> int:
+    """Of the certificate that is there now."""
+    chain = certs.ensure_certificate(state, KeyKind.ECDSA_P256).chain
+    return x509.load_pem_x509_certificate(chain.read_bytes()).serial_number
+
+
+@contextlib.contextmanager
+def at_work(server: RunningServer) -> Iterator[Record]:
+    """Two clients that keep their connection and two that make new ones ask until the block ends."""
+    assert server.ca_file is not None
+    record, stopping = Record(), threading.Event()
+    client = Client(address(server), certs.client_context(server.ca_file), record, threading.Lock(), stopping)
+    threads = [threading.Thread(target=work) for work in [client.keep, client.come_and_go] * 2]
+    for thread in threads:
+        thread.start()
+    try:
+        began_s = time.monotonic()
+        while len(record.visits) < len(threads):
+            assert time.monotonic() < began_s + TIMEOUT_S, record.failures
+            time.sleep(0.01)
+        yield record
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
 
 
 class TestClaims:
