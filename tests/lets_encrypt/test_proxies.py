@@ -62,6 +62,9 @@ class TestBehindAProxy:
         assert serial(renewed.before) != serial(renewed.after)
         assert renewed.met.last_shown_s(renewed.before) < renewed.replaced_s + NEW_WITHIN_S
 
+    def test_caddys_own_renewal_touches_no_connection(self, plays: dict[str, "Future[Renewed]"]) -> None:
+        assert plays["caddy"].result().met.closed == 0
+
     def test_digest_works_through_it(self, renewed: Renewed) -> None:
         assert renewed.signed_status == 200
 
