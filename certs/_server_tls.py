@@ -75,7 +75,12 @@ class ServerTls(Generic[C]):
     def reload(self) -> None:
         """Read all files again. Raises CertificateError, and what was served goes on being served."""
         with self._reading:
-            self._replace(self._read())
+            stamp = _stamp(self._paths)
+            try:
+                self._replace(self._read())
+            except CertificateError:
+                self._failed = _Failure(stamp, told=True)  # to who asked; the next look need not repeat it
+                raise
 
     def _choose(self, name: str | None) -> C:
         """Return the context for a client that asks for a server by this name, in the middle of its handshake."""

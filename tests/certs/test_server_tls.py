@@ -235,14 +235,24 @@ class TestWhatCannotBeUsed:
         assert served(client, tls.context) != before
         assert warnings() == []
 
-    def test_who_asks_for_it_is_told(self, make_tls: MakeTls, issue: Issue, client: ssl.SSLContext) -> None:
+    def test_who_asks_for_it_is_told_and_nobody_else(
+        self,
+        make_tls: MakeTls,
+        issue: Issue,
+        client: ssl.SSLContext,
+        clock: Clock,
+        warnings: Callable[[], list[str]],
+    ) -> None:
         files = issue("a")
         tls = make_tls([files], TlsPolicy())
         before = served(client, tls.context)
         files.key.write_bytes(issue("b").key.read_bytes())
         with pytest.raises(CertificateError, match="does not belong"):
             tls.reload()
-        assert served(client, tls.context) == before
+        for _ in range(3):
+            clock.pass_by()
+            assert served(client, tls.context) == before
+        assert warnings() == []
 
     def test_none_at_all(self, make_tls: MakeTls) -> None:
         with pytest.raises(CertificateError, match="needs a certificate"):
