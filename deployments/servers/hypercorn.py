@@ -92,7 +92,7 @@ DEPLOYMENTS: Final = (
             alpn=("h2", "http/1.1"),
             keep_alive=True,
             resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
-            client_certificates=ClientCertificates.NOT_TOLD,
+            client_certificates=ClientCertificates.TOLD,
             handshake=Handshake.IN_EVENT_LOOP,
             reload=Reload.WATCHED_OR_SIGHUP,
             stop_finishes_requests=True,

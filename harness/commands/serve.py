@@ -17,6 +17,7 @@ from device_api.state import read_credentials
 _GRACE_S: Final = 10.0
 _SYSTEM_STATE: Final = "/restconf/data/ietf-system:system-state"
 _OWN_CHOICE: Final = "default"
+_ASKED: Final = {"required": "need", "optional": "may show"}
 
 
 class _StopRequestedError(BaseException):
@@ -65,6 +66,18 @@ class _StopRequestedError(BaseException):
     show_default=True,
     help="Key-exchange group; 'default' leaves it to the TLS stack.",
 )
+@click.option(
+    "--client-ca",
+    type=click.Path(path_type=Path),
+    help="PEM; clients have to show a certificate of this CA.",
+)
+@click.option(
+    "--client-certificates",
+    type=click.Choice(deployments.CLIENT_CERTIFICATE_CHOICES),
+    default=deployments.CLIENT_CERTIFICATE_CHOICES[0],
+    show_default=True,
+    help="optional: who shows none is let in too; with --client-ca.",
+)
 @click.pass_context
 def serve(
     context: click.Context,
@@ -79,6 +92,8 @@ def serve(
     auth: str,
     certificate_kind: str,
     group: str,
+    client_ca: Path | None,
+    client_certificates: str,
 ) -> None:
     """Serve the device API in one way until Ctrl-C. `bench list` shows all DEPLOYMENTs."""
     options = deployments.ServeOptions(
@@ -90,6 +105,8 @@ def serve(
         auth=auth,
         certificate_kind=KeyKind(certificate_kind),
         group=None if group == _OWN_CHOICE else group,
+        client_ca=client_ca,
+        client_certificates=client_certificates,
     )
     with _stop_signals():
         try:
@@ -132,6 +149,9 @@ def _introduce(running: deployments.RunningServer, options: deployments.ServeOpt
     if running.ca_file is not None:
         click.echo(f"CA certificate: {running.ca_file}")
         curl += ["--cacert", shlex.quote(str(running.ca_file))]
+    if options.client_ca is not None:
+        click.echo(f"clients {_ASKED[options.client_certificates]} a certificate of: {options.client_ca}")
+        curl += ["--cert", "CLIENT.pem", "--key", "CLIENT-KEY.pem"] if options.client_certificates == "required" else []
     if options.auth == "digest":
         user, _ = read_credentials(running.credentials_file)
         click.echo(f"user {user}, password in {running.credentials_file}")

@@ -12,6 +12,18 @@ STATE = Path("state")
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tls": "1.1"}, "tls '1.1' is not one of 1.2, 1.3, 1.2+1.3, off"),
     ({"auth": "basic"}, "auth 'basic' is not one of digest, none"),
+    (
+        {"client_ca": Path("ca.pem"), "tls": "off"},
+        "clients can show a certificate only over TLS, which is off; leave out --client-ca",
+    ),
+    (
+        {"client_certificates": "optional"},
+        "client certificates are not asked for without a CA; name it with --client-ca",
+    ),
+    (
+        {"client_ca": Path("ca.pem"), "client_certificates": "maybe"},
+        "client certificates 'maybe' is not one of required, optional",
+    ),
     ({"port": 65536}, "port 65536 is not a port; give 0 (any free one) to 65535"),
     ({"threads": 0}, "0 threads are too few; give 1 or more"),
     ({"workers": 0}, "0 workers are too few; give 1"),

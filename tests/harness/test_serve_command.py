@@ -13,6 +13,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+import certs
 import deployments
 from device_api.ready import ReadyFile
 from harness.commands.list import list_deployments
@@ -97,6 +98,24 @@ class TestServe:
         curl = require_program("curl", "curl")
         command = served.line("try: ").replace("curl", f"{shlex.quote(curl)} --silent --fail", 1)
         answer = subprocess.run(command, shell=True, check=True, capture_output=True, text=True)  # noqa: S602 (as told)
+        assert "ietf-system:system-state" in answer.stdout
+
+    def test_the_curl_line_works_with_a_client_certificate(self, state: Path, tmp_path: Path) -> None:
+        curl = require_program("curl", "curl")
+        shown = certs.issue_client_certificate(tmp_path / "clients", "router-7")
+        ca = certs.ensure_ca(tmp_path / "clients")
+        arguments = ["quart-uvicorn", "--port", "0", "--state", str(state), "--client-ca", str(ca)]
+        serving = Served(arguments, tmp_path / "ready.json")
+        try:
+            assert serving.line("clients need a certificate of: ") == str(ca)
+            line = serving.line("try: ").replace("curl", f"{shlex.quote(curl)} --silent --fail", 1)
+            filled = line.replace("CLIENT.pem", str(shown.chain)).replace("CLIENT-KEY.pem", str(shown.key))
+            answer = subprocess.run(filled, shell=True, check=True, capture_output=True, text=True)  # noqa: S602 (as told)
+            without = line.replace(" --cert CLIENT.pem --key CLIENT-KEY.pem", "")
+            assert subprocess.run(without, shell=True, check=False, capture_output=True).returncode != 0  # noqa: S602
+        finally:
+            serving.process.terminate()
+            serving.process.communicate()
         assert "ietf-system:system-state" in answer.stdout
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
