@@ -16,6 +16,7 @@ from deployments._name import DeploymentName
 from deployments._options import AUTH_CHOICES, CLIENT_CERTIFICATE_CHOICES, TLS_CHOICES, ServeOptions
 from deployments._registry import Described, describe, find, names
 from deployments._running import RunningServer
+from deployments._stacks import KeyExchange, TlsStack
 from deployments._start import check, render, start
 from deployments._types import Abilities, AskedOfClients, Deployment, Reload, Rendered, Resumption, Site
 
@@ -30,12 +31,14 @@ __all__ = [
     "DeploymentError",
     "DeploymentName",
     "Described",
+    "KeyExchange",
     "Reload",
     "Rendered",
     "Resumption",
     "RunningServer",
     "ServeOptions",
     "Site",
+    "TlsStack",
     "check",
     "describe",
     "find",

@@ -1,8 +1,9 @@
 """When a server is ready: its application answers, over TLS that a client would trust.
 
 The same for all servers. That the port accepts connections says little: gunicorn listens long before a worker
-can answer, and with a broken key every handshake fails. Where clients have to show a certificate, and we have none,
-the answer that we wait for is that refusal: it too comes from the process that serves, ready to do so.
+can answer, and with a broken key every handshake fails. Where clients have to show a certificate, or need a
+key-exchange group that this Python's OpenSSL is too old for, the answer that we wait for is the refusal of us: it too
+comes from the process that serves, ready to do so.
 """
 
 import contextlib
@@ -18,8 +19,9 @@ from deployments._process import ServerProcess
 _TRY_S: Final = 3.0  # for one question; a server that is just loading its application takes about a second
 _PAUSE_S: Final = 0.02
 _PATH: Final = "/health"
-# What OpenSSL calls the alerts for a client without a certificate: of TLS 1.3 (RFC 8446 6.2), of 1.2 (RFC 5246 7.4.6).
-_NO_CERTIFICATE: Final = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"})
+# What OpenSSL calls the alerts for a client without a certificate, in TLS 1.3 (RFC 8446 6.2) and 1.2 (RFC 5246 7.4.6);
+# the second also for one without a common group (RFC 8446 4.1.1).
+_REFUSALS: Final = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"})
 
 
 class NotReadyError(Exception):
@@ -42,7 +44,7 @@ def wait_until_ready(
 ) -> None:
     """Ask until the application answers 200. context None: plain HTTP. Raises NotReadyError.
 
-    refuses: clients without a certificate are refused, and we have none.
+    refuses: it will not take us for a client, but answers others.
     """
     ask = partial(_knock, context=context) if refuses and context is not None else partial(_ask, context=context)
     deadline_s = time.monotonic() + timeout_s
@@ -75,7 +77,7 @@ def _ask(host: str, port: int, *, context: ssl.SSLContext | None, timeout_s: flo
 
 
 def _knock(host: str, port: int, *, context: ssl.SSLContext, timeout_s: float) -> str:
-    """Return what was wrong with the refusal of us, who have no certificate; empty: nothing.
+    """Return what was wrong with the refusal of us; empty: nothing.
 
     asyncio's servers hang up without an alert. A reset is no refusal: a listener that is closed gives one too.
     """
@@ -86,8 +88,8 @@ def _knock(host: str, port: int, *, context: ssl.SSLContext, timeout_s: float) -
         ):
             let_in = encrypted.recv(1) != b""  # in TLS 1.3 the refusal comes after our side of the handshake
     except ssl.SSLError as error:
-        refused = isinstance(error, ssl.SSLEOFError) or error.reason in _NO_CERTIFICATE
+        refused = isinstance(error, ssl.SSLEOFError) or error.reason in _REFUSALS
         return "" if refused else f"{type(error).__name__}: {error}"
     except OSError as error:
         return f"{type(error).__name__}: {error}"
-    return "it let in a client that has no certificate" if let_in else ""
+    return "it let in a client that it should refuse" if let_in else ""

@@ -61,8 +61,12 @@ class Described:
             "versions": dict(self.versions),
             "missing": list(self.missing),
             "install": deployment.install,
-            "abilities": asdict(deployment.abilities),
+            "abilities": asdict(deployment.abilities) | {"key_exchange": self._key_exchange()},
         }
+
+    def _key_exchange(self) -> dict[str, object] | None:
+        """Return what is known of groups; None where something is missing, which may be the TLS stack."""
+        return None if self.missing else asdict(self.deployment.abilities.key_exchange)
 
 
 def describe(name: str | DeploymentName | None = None) -> tuple[Described, ...]:

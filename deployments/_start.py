@@ -17,6 +17,7 @@ from deployments._process import ServerProcess
 from deployments._readiness import NotReadyError, wait_until_ready
 from deployments._registry import describe
 from deployments._running import RunningServer, log_tail
+from deployments._stacks import TlsStack, why_not
 from deployments._types import Deployment, Rendered, Site
 from device_api.settings import Settings, SettingsError
 from device_api.state import StateError, open_state
@@ -154,7 +155,7 @@ def _started(
             site.reachable_host,
             site.port,
             context,
-            refuses=site.client_certificates is not None and site.client_certificates.required,
+            refuses=_refuses_us(options),
             timeout_s=timeout_s,
         )
     except NotReadyError as error:
@@ -166,6 +167,14 @@ def _started(
         process.stop(0.0)
         raise
     return process
+
+
+def _refuses_us(options: ServeOptions) -> bool:
+    """Say whether this process can be no client of the server: for want of a certificate, or of the group."""
+    asked = options.asked_of_clients
+    return (asked is not None and asked.required) or (
+        options.group is not None and why_not(TlsStack.STDLIB, options.group) is not None
+    )
 
 
 def _not_ready(

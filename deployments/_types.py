@@ -8,6 +8,7 @@ from pathlib import Path
 from certs import CertificateFiles, TlsVersion
 from deployments._errors import DeploymentError
 from deployments._name import DeploymentName
+from deployments._stacks import KeyExchange, TlsStack, key_exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,6 @@ class Threads:
         return wanted
 
 
-class TlsStack(StrEnum):
-    """Which library speaks TLS. Each brings an OpenSSL of its own."""
-
-    STDLIB = "stdlib"
-    PYOPENSSL = "pyopenssl"
-
-
 class Handshake(StrEnum):
     """Where a client that stalls during the TLS handshake makes others wait."""
 
@@ -154,6 +148,11 @@ class Abilities:
     stop_finishes_requests: bool  # at SIGTERM, within the server's own patience
     stop_status: int  # of a stop by SIGTERM that went well; negative: the signal that it ends by
     raw_target: RawTarget
+
+    @property
+    def key_exchange(self) -> KeyExchange:
+        """What its TLS stack can do with key-exchange groups, as it is installed here."""
+        return key_exchange(self.tls_stack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from deployments._name import DeploymentName
+from deployments._stacks import TlsStack
 from deployments._templates import render_template
 from deployments._types import (
     Abilities,
@@ -23,7 +24,6 @@ from deployments._types import (
     Resumption,
     Site,
     Threads,
-    TlsStack,
 )
 from deployments.servers._tls import TemplateTls
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from deployments._name import DeploymentName
+from deployments._stacks import TlsStack
 from deployments._types import (
     Abilities,
     ClientCertificates,
@@ -19,7 +20,6 @@ from deployments._types import (
     Resumption,
     Site,
     Threads,
-    TlsStack,
 )
 
 

@@ -92,7 +92,8 @@ class TestGroupsOfAStack:
         with pytest.raises(DeploymentError) as caught:
             deployments.check("flask-werkzeug", ServeOptions(state=STATE, group="X25519MLKEM768"))
         assert str(caught.value) == (
-            "group X25519MLKEM768 needs OpenSSL 3.5; the stdlib TLS stack here has 3.0: choose another group"
+            "group X25519MLKEM768 needs OpenSSL 3.5; this Python has 3.0.22: choose another group "
+            "(`bench list` shows who has it)"
         )
 
     def test_new_enough(self) -> None:
@@ -101,3 +102,29 @@ class TestGroupsOfAStack:
     def test_without_tls_no_group_matters(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", (1, 0, 0, 0, 0))
         deployments.check("flask-werkzeug", ServeOptions(state=STATE, tls="off"))
+
+
+class TestKeyExchange:
+    """What a stack can do is read off the OpenSSL that is there, not written down."""
+
+    @pytest.mark.parametrize(
+        ("version", "openssl", "default", "refusal"),
+        [
+            ((1, 1, 1, 23, 15), "1.1.1", "X25519", "needs OpenSSL 3.5; this Python has 1.1.1"),
+            ((3, 0, 0, 22, 0), "3.0.22", "X25519", "needs OpenSSL 3.5; this Python has 3.0.22"),
+            ((3, 5, 0, 1, 0), "3.5.1", "X25519MLKEM768", None),
+        ],
+    )
+    def test_of_this_python(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        version: tuple[int, ...],
+        openssl: str,
+        default: str,
+        refusal: str | None,
+    ) -> None:
+        monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", version)
+        exchange = deployments.find("flask-gunicorn-gthread").abilities.key_exchange
+        assert (exchange.openssl, exchange.default) == (openssl, default)
+        assert exchange.post_quantum_refusal == refusal
+        assert ("X25519MLKEM768" in exchange.groups) == (refusal is None)

@@ -24,6 +24,7 @@ from benchmarks.rotation import NEW_WITHIN_S, Client, Record, Rotation, Way, lat
 from certs import KeyKind, TlsVersion
 from deployments import Abilities, DeploymentError, Reload, RunningServer, ServeOptions
 from deployments._types import Handshake, RawTarget
+from harness.groups import group_name
 from tests.deployments.clients import (
     SYSTEM_STATE,
     TIMEOUT_S,
@@ -272,13 +273,37 @@ def ping(server: RunningServer) -> int | None:
             return None
 
 
-class TestGroupLeftToTheStack:
-    """Unasked, a newer OpenSSL chooses a post-quantum group: why the group is pinned."""
+@every_deployment
+class TestGroups:
+    """What is claimed of a TLS stack's key-exchange groups is what goes over the wire; the pinned one is seen above."""
 
-    def test_pyopenssl(self, state: Path) -> None:
-        options = ServeOptions(state=state, group=None)
-        with deployments.start("flask-threaded-pyopenssl", options) as server:
-            assert shake_hands(server).group == "x25519mlkem768"
+    def test_left_to_the_stack(self, name: str, state: Path) -> None:
+        """A newer OpenSSL chooses a post-quantum group unasked: why one is pinned in comparisons."""
+        with deployments.start(name, ServeOptions(state=state, group=None)) as server:
+            assert group_name(shake_hands(server).group) == abilities(server).key_exchange.default
+            older = shake_hands(server, only=TlsVersion.TLS_1_2)
+        assert group_name(older.group) == "X25519"
+
+    def test_post_quantum(self, name: str, state: Path) -> None:
+        """Where OpenSSL is too old for it, it is refused with what it needs: OpenSSL would serve another silently."""
+        options = ServeOptions(state=state, group="X25519MLKEM768")
+        refusal = deployments.find(name).abilities.key_exchange.post_quantum_refusal
+        if refusal is None:
+            with deployments.start(name, options) as server:
+                assert group_name(shake_hands(server).group) == "X25519MLKEM768"
+                with pytest.raises(SSL.Error):  # which has no such group
+                    shake_hands(server, only=TlsVersion.TLS_1_2)
+        else:
+            with pytest.raises(DeploymentError) as caught:
+                deployments.start(name, options)
+            assert str(caught.value).startswith(f"group X25519MLKEM768 {refusal}: choose another group")
+
+
+def test_one_deployment_at_least_has_the_post_quantum_group() -> None:
+    """The one whose OpenSSL comes from the package index, whatever this Python was built with."""
+    exchange = deployments.find("flask-threaded-pyopenssl").abilities.key_exchange
+    assert (exchange.default, exchange.post_quantum_refusal) == ("X25519MLKEM768", None)
+    assert exchange.groups == deployments.GROUPS
 
 
 class TestStart:

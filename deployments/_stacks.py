@@ -1,0 +1,84 @@
+"""The libraries that speak TLS, each with an OpenSSL of its own, and the key-exchange groups that these have.
+
+Which OpenSSL that is depends on the installation; so what can be done is computed when it is asked for.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+_Version = tuple[int, int, int]
+
+_MLKEM: Final = "X25519MLKEM768"
+
+# Each group and the OpenSSL that it came with. OpenSSL's own spelling: it is written into its configuration.
+SINCE: Final[Mapping[str, _Version]] = {
+    "X25519": (1, 1, 0),
+    "P-256": (1, 1, 0),
+    "P-384": (1, 1, 0),
+    "P-521": (1, 1, 0),
+    "X448": (1, 1, 1),
+    _MLKEM: (3, 5, 0),
+}
+
+POST_QUANTUM: Final = _MLKEM
+"""The group that is safe from a future quantum computer: X25519 and ML-KEM at once (draft-ietf-tls-ecdhe-mlkem)."""
+
+
+class TlsStack(StrEnum):
+    """Which library speaks TLS."""
+
+    STDLIB = "stdlib"
+    PYOPENSSL = "pyopenssl"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyExchange:
+    """What a TLS stack can do here with key-exchange groups."""
+
+    openssl: str  # its version
+    default: str  # what it agrees on, if nothing is pinned, with a client that has all groups
+    groups: tuple[str, ...]  # those that can be pinned
+    pinned_by: str
+    post_quantum_refusal: str | None  # None: X25519MLKEM768 can be pinned; else what it would need
+
+
+def key_exchange(stack: TlsStack) -> KeyExchange:
+    """Find out what a stack can do, as it is installed here."""
+    found = _openssl(stack)
+    post_quantum_refusal = why_not(stack, POST_QUANTUM)
+    return KeyExchange(
+        openssl=_dotted(found),
+        # OpenSSL 3.5 came with the post-quantum group at the head of its default list.
+        default="X25519" if post_quantum_refusal else POST_QUANTUM,
+        groups=tuple(group for group in SINCE if why_not(stack, group) is None),
+        pinned_by="OPENSSL_CONF of its process",
+        post_quantum_refusal=post_quantum_refusal,
+    )
+
+
+def why_not(stack: TlsStack, group: str) -> str | None:
+    """Say what one of SINCE needs that a stack lacks here; None: nothing."""
+    wanted, found = SINCE[group], _openssl(stack)
+    if found >= wanted:
+        return None
+    return f"needs OpenSSL {wanted[0]}.{wanted[1]}; {_OWNERS[stack]} has {_dotted(found)}"
+
+
+_OWNERS: Final = {TlsStack.STDLIB: "this Python", TlsStack.PYOPENSSL: "the cryptography installed here"}
+
+
+def _openssl(stack: TlsStack) -> _Version:
+    if stack is TlsStack.STDLIB:
+        major, minor, fix, patch, _ = ssl.OPENSSL_VERSION_INFO
+        return major, minor, patch if major >= 3 else fix  # since 3.0 `fix` is always 0
+    from OpenSSL import SSL  # noqa: PLC0415 (50 ms that only this question is worth)
+
+    number = SSL.OPENSSL_VERSION_NUMBER  # 0xMNN00PP0: OPENSSL_VERSION_NUMBER(3)
+    return number >> 28, number >> 20 & 0xFF, number >> 4 & 0xFF
+
+
+def _dotted(version: _Version) -> str:
+    return ".".join(map(str, version))
