@@ -104,10 +104,10 @@ class ClientCertificates(StrEnum):
 class Reload(StrEnum):
     """How a renewed certificate, put in place of the old one, gets to clients."""
 
-    WATCHED = "noticed"  # within a second, and the server must not be told
-    WATCHED_OR_SIGHUP = "noticed, or at once by SIGHUP"
-    SIGHUP = "by SIGHUP"
-    RESTART = "by a restart"
+    WATCHED = "watched"  # within a second; SIGHUP does something else, mostly the worst
+    WATCHED_OR_SIGHUP = "watched, SIGHUP"  # within a second, or at once by the signal
+    SIGHUP = "SIGHUP"
+    RESTART = "restart"
 
 
 class RawTarget(StrEnum):

@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -43,14 +46,65 @@ class TestList:
         }
         assert werkzeug["versions"]["flask"].startswith("3.")
 
+    def test_json_of_one(self) -> None:
+        (row,) = json.loads(CliRunner().invoke(list_deployments, ["flask-threaded-pyopenssl", "--json"]).output)
+        assert row["name"] == "flask-threaded-pyopenssl"
+        assert row["abilities"]["reload"] == "watched, SIGHUP"
+        exchange = row["abilities"]["key_exchange"]
+        assert (exchange["default"], exchange["post_quantum_refusal"]) == ("X25519MLKEM768", None)
+
     def test_table(self) -> None:
         output = CliRunner().invoke(list_deployments).output
         lines = output.splitlines()
         for name in deployments.names():
             (line,) = (line for line in lines if line.startswith(f"{name} "))
             assert deployments.find(name).abilities.tls_stack in line
-        assert lines[-1].startswith(f"{len(deployments.names())} deployments. ")
+        assert lines[-2].startswith(f"{len(deployments.names())} deployments. ")
         assert any(line.startswith("flask-werkzeug: a development server") for line in lines)
+        assert any(line.startswith("quart-uvicorn, quart-uvicorn-uvloop: a client that stops") for line in lines)
+
+    @pytest.mark.parametrize("width", [80, 100, 120, 160, 250])
+    def test_a_terminal_gets_the_columns_that_fit(self, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+        """The first five in any case; of the others as many as need no folding."""
+        monkeypatch.setenv("FORCE_COLOR", "1")  # what makes rich take its output for a terminal
+        monkeypatch.setenv("COLUMNS", str(width))
+        output = click.unstyle(CliRunner().invoke(list_deployments, color=True).output)
+        table, _, _ = output.partition("\n\n")
+        assert all(len(line) <= width for line in output.splitlines())
+        assert table.startswith("deployment ")
+        assert "SIGTERM" in table
+        for wanted, heading in [(120, "post-quantum"), (160, "ALPN"), (250, "raw target")]:
+            assert (heading in table) == (width >= wanted)
+        if width >= 100:
+            assert len(table.splitlines()) == 1 + len(deployments.names())
+
+    def test_why_not_post_quantum(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", (3, 0, 0, 22, 0))
+        lines = CliRunner().invoke(list_deployments).output.splitlines()
+        assert (
+            "post-quantum key exchange: by default with flask-threaded-pyopenssl; with the others it needs "
+            "OpenSSL 3.5; this Python has 3.0.22"
+        ) in lines
+
+    def test_where_all_have_post_quantum_nothing_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", (3, 5, 0, 1, 0))
+        assert "post-quantum key exchange" not in CliRunner().invoke(list_deployments).output
+
+    @pytest.mark.parametrize("name", deployments.names())
+    def test_one(self, name: str) -> None:
+        lines = CliRunner().invoke(list_deployments, [name]).output.splitlines()
+        assert lines[0] == f"{name}: {deployments.find(name).summary}"
+        assert lines[-1] == f"Serve it: bench serve {name}"
+        details = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in lines[1:-1] if "  " in line)
+        abilities = deployments.find(name).abilities
+        assert details["client certificates"] == abilities.client_certificates.value
+        assert details["TLS by"] == f"{abilities.tls_stack.value} with OpenSSL {abilities.key_exchange.openssl}"
+        assert details["key-exchange group"] == f"{abilities.key_exchange.default} by default"
+
+    def test_none_of_that_name(self) -> None:
+        result = CliRunner().invoke(list_deployments, ["flask-werkzeugs"])
+        assert isinstance(result.exception, deployments.DeploymentError)
+        assert "did you mean flask-werkzeug?" in str(result.exception)
 
 
 class Served:
