@@ -19,6 +19,7 @@ from quart_impl.server._connection import Address, Connection
 _log = logging.getLogger("quart_impl.server")
 
 _A_TURN: Final = 16  # clients accepted before the others have their turn
+_QUEUE: Final = 4096  # clients that may have been waiting when the server stops (net.core.somaxconn, as Linux has it)
 
 
 class Acceptor:
@@ -38,6 +39,7 @@ class Acceptor:
         self._out_of_something = False  # descriptors or memory, at the last try
         self._beginning: set[asyncio.Task[object]] = set()
         listener.setblocking(False)
+        bounds.on_room = self.go_on
 
     def open(self) -> None:
         """Accept clients from now on."""
@@ -53,8 +55,9 @@ class Acceptor:
         """Accept those who have come already, if there is room, and nobody else."""
         if self._listener.fileno() < 0:
             return
-        while self._accept():
-            pass
+        for _ in range(_QUEUE // _A_TURN):
+            if not self._accept():
+                break
         self._loop.remove_reader(self._listener.fileno())
         self._paused = False
         self._listener.close()

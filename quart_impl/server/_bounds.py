@@ -4,22 +4,25 @@ Two bounds, since the two kinds of clients cost different things to different pe
 descriptors), and apart from that those of which no request has come yet, which is all that an idle attacker needs to
 hold. Hypercorn has neither.
 
-- Over `pending`, whoever has been there longest without a request goes, at once: a flood of silent clients then pushes
-  out itself, while a client that means it needs some milliseconds.
+- Over `pending`, whoever has been there longest without a request goes, if for a quarter of a second: a flood of silent
+  clients then pushes out itself. Clients that mean it need some milliseconds, or have sent something that this server
+  has not come to read: a burst of those waits in the kernel's queue, and none is lost.
 - Over `connections`, in this order: who has stalled for a second without a request; whom we have said our last word to;
-  who has been idle longest, if for a second. Where there is nobody, new ones wait in the kernel's queue.
+  who has been idle longest, if for a second.
+- Where there is nobody, new ones wait in the kernel's queue.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from quart_impl.server._connection import Connection, Phase
 
 _log = logging.getLogger("quart_impl.server")
 
+_PENDING_PATIENCE_S: Final = 0.25
 _PATIENCE_S: Final = 1.0
-_PENDING: Final = (Phase.HANDSHAKE, Phase.FIRST, Phase.HEAD)
 
 
 class Bounds:
@@ -34,6 +37,7 @@ class Bounds:
         self._parting: dict[Connection, None] = {}
         self._idle: dict[Connection, None] = {}
         self.changed = asyncio.Event()  # somebody went, or a request was answered
+        self.on_room: Callable[[], None] = lambda: None  # called when there may be room again
 
     def came(self, connection: Connection) -> None:
         """Count a connection that was just accepted."""
@@ -45,44 +49,50 @@ class Bounds:
         phase = connection.phase
         if phase is Phase.FIRST:
             return  # it is as pending as before
-        self._forget_kind(connection, pending=phase is not Phase.HEAD)
+        self._forget_kind(connection)
         if phase is Phase.IDLE:
             self._idle[connection] = None
             self.changed.set()
         elif phase is Phase.PARTING:
             self._parting[connection] = None
             self.changed.set()
+        self.on_room()
 
     def gone(self, connection: Connection) -> None:
         """Count a connection no more; it may be told again."""
         self.connections.discard(connection)
-        self._forget_kind(connection, pending=True)
+        self._forget_kind(connection)
         self.changed.set()
+        self.on_room()
 
     def make_room(self, now_s: float) -> bool:
         """Let somebody go if another connection would be too many. False: there is no room and nobody to make some."""
-        if len(self._pending) >= self._pending_limit:
-            self._let_go(next(iter(self._pending)))
+        if len(self._pending) >= self._pending_limit and not self._let_go(self._pending, now_s - _PENDING_PATIENCE_S):
+            return False
         if len(self.connections) < self._limit:
             return True
-        for kind, patience_s in ((self._pending, _PATIENCE_S), (self._parting, 0.0), (self._idle, _PATIENCE_S)):
-            longest = next(iter(kind), None)
-            if longest is not None and longest.since_s + patience_s <= now_s:
-                self._let_go(longest)
-                return True
-        return False
+        return (
+            self._let_go(self._pending, now_s - _PATIENCE_S)
+            or self._let_go(self._parting, now_s)
+            or self._let_go(self._idle, now_s - _PATIENCE_S)
+        )
 
     def is_full(self) -> bool:
         """Say whether somebody would have to go for another connection."""
         return len(self.connections) >= self._limit or len(self._pending) >= self._pending_limit
 
-    def _let_go(self, connection: Connection) -> None:
-        _log.info("%s: dropped to make room (%s)", connection, connection.phase.name.lower())
-        connection.make_room()
-        self.gone(connection)
+    def _let_go(self, kind: Iterable[Connection], since_s: float) -> bool:
+        for connection in kind:
+            if connection.came_s > since_s:
+                return False  # the others came later
+            if connection.has_stalled(since_s):
+                _log.info("%s: dropped to make room (%s)", connection, connection.phase.name.lower())
+                connection.make_room()
+                self.gone(connection)
+                return True
+        return False
 
-    def _forget_kind(self, connection: Connection, *, pending: bool) -> None:
-        if pending:
-            self._pending.pop(connection, None)
+    def _forget_kind(self, connection: Connection) -> None:
+        self._pending.pop(connection, None)
         self._parting.pop(connection, None)
         self._idle.pop(connection, None)

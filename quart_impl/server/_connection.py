@@ -42,6 +42,7 @@ _log = logging.getLogger("quart_impl.server")
 
 _AHEAD: Final = 65536  # octets that may wait for Hypercorn before the client has to
 _SLICE: Final = 65536  # of an answer that are encrypted at a time: not all of a large one at once
+_RECORD: Final = 16384  # the most that a TLS record holds (RFC 8446 section 5.1)
 _ENDLESS: Final = float("inf")
 
 Address: TypeAlias = tuple[str, int] | None
@@ -97,16 +98,22 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._tls = None if service.tls is None else service.tls.connection()
         self._http: Http1 | Http2 | None = None
+        self._is_http1 = True
         self._arrived: deque[bytes] = deque()  # for Hypercorn
         self._ahead = 0  # octets of it
         self._ended = False  # whether nothing more arrives
-        self._news = asyncio.Event()  # something has arrived
+        self._news = asyncio.Event()  # something has arrived, or will not
+        self._over = asyncio.Event()  # Hypercorn need not read on
+        self._dropped = False
         self._writable = asyncio.Event()
         self._writable.set()
+        self._corked: list[bytes | memoryview] = []  # of answers, until the loop's next turn
+        self._corked_size = 0
         self._written = 0  # octets that the transport was given
         self._told = False  # an HTTP/2 client, that it should begin nothing new
+        self._complained = False  # of its TLS
         self._taken = 0  # of what is there for the client, at the last look
-        self._taken_s = self.since_s = self._loop.time()
+        self.came_s = self.since_s = self._taken_s = self._loop.time()
         self.phase = Phase.HANDSHAKE
         self._deadline_s = self.since_s + self._limits.handshake_s
 
@@ -117,7 +124,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if self._tls is None:
+        if self._dropped:
+            self._transport.abort()
+        elif self._tls is None:
             self._begin_http()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 (the loop's interface)
@@ -133,12 +142,12 @@ class Connection(asyncio.BufferedProtocol):
         try:
             plain = self._tls.receive(data)
         except PlainHttpError as error:
-            _log.warning("%s: %s", self, error)
+            self._complain(str(error))
             self._write(refusal(400, "this port speaks HTTPS; use https:// in the URL"))
             self.part()
             return
         except TlsError as error:
-            _log.warning("%s: %s", self, error)
+            self._complain(str(error))
             self._write(self._tls.take_outgoing())
             self.part()
             return
@@ -146,7 +155,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._tls.established and self.phase is Phase.HANDSHAKE:
             self._begin_http()
         if self._tls.told_no_renegotiation():
-            _log.warning("%s: asked for renegotiation, which was refused", self)
+            self._complain("asked for renegotiation, which was refused")
         if plain:
             self._take(plain)
         if self._tls.ended:
@@ -173,6 +182,7 @@ class Connection(asyncio.BufferedProtocol):
             _log.info("%s: left during the TLS handshake: %s", self, exc)
         self._transport = None
         self._end()
+        self._over.set()
         self._writable.set()
         self._service.watcher.gone(self)
 
@@ -209,10 +219,15 @@ class Connection(asyncio.BufferedProtocol):
             self._say_goaway()
             self.part()
 
+    def has_stalled(self, since_s: float) -> bool:
+        """Say whether it is the client that keeps us waiting, since then or before. Not for busy ones."""
+        return self.since_s <= since_s and (self.phase is Phase.PARTING or not self._has_news())
+
     def part(self) -> None:
         """Say that nothing more comes, and wait for the client's end, not for long."""
-        if self.phase is Phase.PARTING or self._transport is None:
+        if self.phase is Phase.PARTING or self._transport is None or self._transport.is_closing():
             return
+        self._uncork()
         if self._tls is not None:
             self._tls.end()
             self._write(self._tls.take_outgoing())
@@ -220,6 +235,7 @@ class Connection(asyncio.BufferedProtocol):
         had_ended = self._ended
         self._arrived.clear()
         self._end()
+        self._over.set()
         self._tls = None
         if had_ended:
             self._close()
@@ -232,6 +248,7 @@ class Connection(asyncio.BufferedProtocol):
         """Go away for somebody else, if possible with a word, but without waiting."""
         if self.phase is Phase.IDLE and self._transport is not None:
             self._say_goaway()
+            self._uncork()
             if self._tls is not None:
                 self._tls.end()
                 self._write(self._tls.take_outgoing())
@@ -242,7 +259,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def drop(self) -> None:
         """Go away without a word."""
+        self._dropped = True
         self._end()
+        self._over.set()
         if self._transport is not None:
             self._transport.abort()
         self._service.watcher.gone(self)
@@ -254,9 +273,9 @@ class Connection(asyncio.BufferedProtocol):
         self._arrived.append(plain)
         self._ahead += len(plain)
         self._news.set()
-        if self.phase is Phase.IDLE and isinstance(self._http, Http1):
+        if self.phase is Phase.IDLE and self._is_http1:
             self._enter(Phase.HEAD, self._limits.head_s)
-        elif self.phase is Phase.FIRST and isinstance(self._http, Http1):
+        elif self.phase is Phase.FIRST and self._is_http1:
             self.phase = Phase.HEAD  # due since the handshake
         if self._ahead > _AHEAD and self._transport is not None:
             self._transport.pause_reading()
@@ -286,11 +305,29 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     def _write_plain(self, data: bytes | memoryview) -> None:
-        if self._tls is None:
-            self._write(bytes(data))
-        else:
-            self._tls.send(data)
-            self._write(self._tls.take_outgoing())
+        """Send soon. Hypercorn gives head and body apart, which would be two records, two system calls, two packets."""
+        if not self._corked:
+            self._loop.call_soon(self._uncork)
+        self._corked.append(data)
+        self._corked_size += len(data)
+        if self._corked_size >= _RECORD:
+            self._uncork()
+
+    def _uncork(self) -> None:
+        if not self._corked:
+            return
+        data = b"".join(self._corked)
+        self._corked.clear()
+        self._corked_size = 0
+        if self._tls is not None:
+            try:
+                self._tls.send(data)
+            except TlsError as error:
+                _log.info("%s: %s", self, error)
+                self.drop()
+                return
+            data = self._tls.take_outgoing()
+        self._write(data)
 
     async def _send(self, event: Event) -> None:
         """What Hypercorn calls to be heard."""
@@ -303,7 +340,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _send_data(self, data: bytes) -> None:
         # HTTP/2's frames are small, and others may be sent while this waits: they are never sliced.
-        size = len(data) if isinstance(self._http, Http2) else _SLICE
+        size = _SLICE if self._is_http1 else max(1, len(data))
         for start in range(0, len(data), size):
             if self.phase is Phase.PARTING or self._transport is None:
                 return
@@ -340,6 +377,7 @@ class Connection(asyncio.BufferedProtocol):
         self._enter(Phase.FIRST, self._limits.head_s)
         extensions = {}
         if self._tls is not None:
+            self._is_http1 = self._tls.protocol != "h2"
             extensions["tls"] = self._tls.extension()
             name = extensions["tls"]["client_cert_name"]
             if name is not None:
@@ -354,13 +392,23 @@ class Connection(asyncio.BufferedProtocol):
             async with Exchanges(service.app, self._limits, self, extensions) as exchanges:
                 http = self._http = self._speak(exchanges)
                 await http.initiate()
-                while data := await self._receive():
-                    await http.handle(RawData(data))
+                # Hypercorn may keep its reader waiting for as long as an answer takes. To tell the application that
+                # the client has gone cannot wait for that.
+                reading = exchanges.spawn(self._read, http)
+                await self._over.wait()
+                reading.cancel()
                 await http.handle(Closed())
         except Exception:  # noqa: BLE001 (a defect of this server; the other clients should not suffer from it)
             _log.exception("%s: the server failed", self)
         finally:
             self.part()
+
+    async def _read(self, http: Http1 | Http2) -> None:
+        try:
+            while data := await self._receive():
+                await http.handle(RawData(data))
+        finally:
+            self._over.set()
 
     def _speak(self, exchanges: Exchanges) -> Http1 | Http2:
         service = self._service
@@ -375,9 +423,9 @@ class Connection(asyncio.BufferedProtocol):
             _address(self._socket.getsockname()),
             self._send,
         )
-        if self._tls is not None and self._tls.protocol == "h2":
-            return Http2(*arguments)
-        return Http1(*arguments, limits=self._limits, closing=self._is_closing)
+        if self._is_http1:
+            return Http1(*arguments, limits=self._limits, closing=self._is_closing)
+        return Http2(*arguments)
 
     def _is_closing(self) -> bool:
         return self._service.stopping and not self._arrived
@@ -395,6 +443,11 @@ class Connection(asyncio.BufferedProtocol):
             self._enter(Phase.IDLE, self._limits.idle_s)
             if self._service.stopping:
                 self._say_goaway()
+
+    def _complain(self, reason: str) -> None:
+        """Warn of this client's TLS, once: what follows, follows from it."""
+        _log.log(logging.INFO if self._complained else logging.WARNING, "%s: %s", self, reason)
+        self._complained = True
 
     def _say_goaway(self) -> None:
         if isinstance(self._http, Http2) and not self._told:
@@ -414,7 +467,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _expire(self) -> None:
         if self.phase is Phase.HANDSHAKE:
-            _log.warning("%s: TLS handshake timed out", self)
+            self._complain("TLS handshake timed out")
             self.drop()
         elif self.phase is Phase.HEAD:
             _log.info("%s: timed out in the middle of a request", self)

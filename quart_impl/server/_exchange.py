@@ -52,6 +52,7 @@ class Exchange:
         """Take a piece of the request, or the news that the client has gone; returns when there is room for more."""
         if piece["type"] == "http.disconnect":
             self._end()
+        if self._over:
             return
         self._pieces.append(piece)
         self._changed.set()
@@ -82,12 +83,16 @@ class Exchange:
 
     async def _comes(self) -> bool:
         """Wait for a piece, or the end; False when it took too long."""
+        if self._whole:  # only the client's end can come
+            while not self._over:
+                await self._change()
+            return True
         loop = asyncio.get_running_loop()
         before_s = loop.time()
         limits = self._limits
         left_s = limits.body_idle_s + min(0.0, self._received / limits.body_rate - self._waited_s)
         try:
-            async with asyncio.timeout(None if self._whole else max(0.0, left_s)):
+            async with asyncio.timeout(max(0.0, left_s)):
                 while not self._pieces and not self._over:
                     await self._change()
         except TimeoutError:
@@ -150,9 +155,9 @@ class Exchanges:
         self._tasks.create_task(exchange.run(self._app))
         return exchange.put
 
-    def spawn(self, func: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+    def spawn(self, func: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> asyncio.Task[None]:
         """Begin something else, which ends with the connection."""
-        self._tasks.create_task(func(*arguments))
+        return self._tasks.create_task(func(*arguments))
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()

@@ -13,7 +13,7 @@ from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
-from hypercorn.utils import LifespanFailureError, wrap_app
+from hypercorn.utils import LifespanFailureError, LifespanTimeoutError, wrap_app
 
 from certs import CertificateError, ServerTls
 from device_api.startup import StartupError
@@ -149,21 +149,28 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: ASGIFramework, config: Config, state: dict[str, Any]) -> AsyncIterator[None]:
-    """Let the app start, and end. Raises StartupError."""
+    """Let the app start, and end. Raises StartupError; that it ends badly is an error in the log."""
     lifespan = Lifespan(wrap_app(app, 0, "asgi"), config, asyncio.get_running_loop(), state)
     task = asyncio.create_task(lifespan.handle_lifespan())
     try:
         await lifespan.wait_for_startup()
         if task.done():
             task.result()
-        yield
-        await lifespan.wait_for_shutdown()
-    except LifespanFailureError as error:
-        raise StartupError(str(error)) from error
-    finally:
+    except (LifespanFailureError, LifespanTimeoutError) as error:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, LifespanFailureError):
+        raise StartupError(str(error)) from error
+    try:
+        yield
+    finally:
+        try:
+            await lifespan.wait_for_shutdown()
+            task.cancel()
             await task
+        except asyncio.CancelledError:
+            pass
+        except (LifespanFailureError, LifespanTimeoutError) as error:
+            task.cancel()
+            _log.error("%s", error)
 
 
 def _reload(tls: ServerTls[ssl.SSLContext]) -> None:

@@ -96,12 +96,15 @@ class Tls:
                 return b""
             return self._read(self._object)
         except ssl.SSLError as error:
-            raise TlsError(_reason(error)) from None
+            raise TlsError(f"TLS {'' if self.established else 'handshake '}failed: {_reason(error)}") from None
 
     def send(self, data: Octets) -> None:
-        """Encrypt; then there is something to send."""
+        """Encrypt; then there is something to send. Raises TlsError."""
         if self._object is not None:
-            self._object.write(data)
+            try:
+                self._object.write(data)
+            except ssl.SSLError as error:
+                raise TlsError(f"TLS failed: {_reason(error)}") from None
 
     def end(self) -> None:
         """Say that nothing more comes; then there is something to send."""
@@ -175,6 +178,8 @@ class Tls:
             while piece := tls.read(_READ):
                 pieces.append(piece)
             self.ended = True
+        except ssl.SSLZeroReturnError:  # the same, when we have ended too
+            self.ended = True
         except ssl.SSLWantReadError:
             pass
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -207,8 +212,7 @@ class _Records:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """Return what OpenSSL has to say, as a line."""
+    """Return what OpenSSL has to say, as a part of a line."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS handshake failed: client certificate refused: {error.verify_message}"
-    reason = (error.reason or str(error)).replace("_", " ").lower()
-    return f"TLS handshake failed: {reason}"
+        return f"client certificate refused: {error.verify_message}"
+    return (error.reason or str(error)).replace("_", " ").lower()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from certs import CertificateFiles, KeyKind, ensure_ca, ensure_certificate
+from certs._folder import issue_client_certificate
 from tests.quart_impl.serving import TinyServer, tiny_server
 
 Serve = Callable[..., AbstractContextManager[TinyServer]]
@@ -24,6 +25,12 @@ def files(tls_folder: Path) -> CertificateFiles:
 @pytest.fixture(scope="session")
 def ca_file(tls_folder: Path) -> Path:
     return ensure_ca(tls_folder)
+
+
+@pytest.fixture(scope="session")
+def client(tls_folder: Path) -> CertificateFiles:
+    """A client's certificate, of the same CA."""
+    return issue_client_certificate(tls_folder, "router-7", organisation="Example")
 
 
 @pytest.fixture

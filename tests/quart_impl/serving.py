@@ -34,6 +34,7 @@ class TinyServer:
     errors: Path
     clients: contextlib.ExitStack  # closes them all in the end
     _asked_s: float = 0.0
+    _forgotten: int = 0  # octets of what it has complained
 
     def connect(self) -> socket.socket:
         """A TCP connection and nothing more."""
@@ -46,6 +47,30 @@ class TinyServer:
             connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=TIMEOUT_S, context=self.trust)
         self.clients.callback(connection.close)
         return connection
+
+    def tls(self, protocol: str = "http/1.1", version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLSocket:
+        """A connection with TLS on it and nothing more."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols([protocol])
+        context.minimum_version = context.maximum_version = version
+        return self.clients.enter_context(context.wrap_socket(self.connect(), server_hostname="localhost"))
+
+    def exchange(self, *pieces: bytes) -> bytes:
+        """Send these to HTTP/1.1, one after the other, and return all that comes until the server ends it."""
+        connection = self.connect() if self.trust is None else self.tls()
+        for piece in pieces:
+            connection.sendall(piece)
+        return read_to_end(connection)
+
+    def lines(self) -> list[str]:
+        """What it has written on stderr, in lines."""
+        return self.complaints().splitlines()
+
+    def forget(self) -> None:
+        """Take note of no complaint up to now."""
+        self._forgotten = self.errors.stat().st_size
 
     def running(self) -> int:
         """How many slow requests are being answered."""
@@ -68,19 +93,30 @@ class TinyServer:
 
     def complaints(self) -> str:
         """What it has written on stderr."""
-        return self.errors.read_text()
+        return self.errors.read_text()[self._forgotten :]
 
 
 @contextlib.contextmanager
 def tiny_server(
-    files: CertificateFiles | None, ca_file: Path, *, loop: str = "asyncio", **limits: float
+    files: CertificateFiles | None,
+    ca_file: Path,
+    *,
+    loop: str = "asyncio",
+    client_ca: Path | None = None,
+    log: bool = False,
+    bounds: dict[str, int] | None = None,
+    **limits: float,
 ) -> Iterator[TinyServer]:
+    """Start it. bounds: connections and pending_connections."""
     trust = None if files is None else certs.client_context(ca_file)
     options = {
         "chain": None if files is None else str(files.chain),
         "key": None if files is None else str(files.key),
+        "client_ca": None if client_ca is None else str(client_ca),
+        "log": log,
         "loop": loop,
         "limits": limits,
+        **(bounds or {}),
     }
     command = [sys.executable, str(TINY_SERVER), json.dumps(options)]
     with tempfile.NamedTemporaryFile() as errors, contextlib.ExitStack() as clients:
@@ -128,6 +164,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline_s, "it does not come about"
         time.sleep(0.01)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """All that comes."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
 
 
 def seconds_until_end(connection: socket.socket) -> float:

@@ -1,6 +1,5 @@
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,7 +17,6 @@ from tests.quart_impl.serving import (
     TinyServer,
     ask,
     ask_until_told,
-    seconds_until_end,
     tiny_server,
     wait_until,
 )
@@ -78,37 +76,6 @@ class TestServing:
                 ask(connection, answers)
             assert not answers.told_to_close
             assert answers.statuses == [200] * 1010
-
-
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
-def impatient(request: pytest.FixtureRequest, files: CertificateFiles, ca_file: Path) -> Iterator[TinyServer]:
-    with tiny_server(files, ca_file, loop=request.param, handshake_s=0.5, head_s=0.5, idle_s=0.5) as server:
-        yield server
-
-
-class TestPatience:
-    """A client that says nothing, or half of it, is cut off in time, and nobody waits for it meanwhile."""
-
-    @pytest.mark.parametrize("said", [b"", HALF_HELLO], ids=["silent", "half a ClientHello"])
-    def test_in_its_handshake(self, impatient: TinyServer, said: bytes) -> None:
-        stalled = impatient.connect()
-        stalled.sendall(said)
-        answers = Answers()
-        ask(impatient.client(), answers)
-        assert answers.statuses == [200]
-        assert 0 < seconds_until_end(stalled) < 0.5 + SLACK_S
-
-    @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost:"], ids=["idle", "half a header"])
-    def test_after_it(self, impatient: TinyServer, said: bytes) -> None:
-        connection, answers = impatient.client(), Answers()
-        ask(connection, answers)
-        connection.sock.sendall(said)
-        assert 0.4 < seconds_until_end(connection.sock) < 0.5 + SLACK_S
-
-    def test_it_is_no_limit_for_an_answer(self, impatient: TinyServer) -> None:
-        answers = Answers()
-        ask(impatient.client(), answers, seconds=0.9)
-        assert answers.statuses == [200]
 
 
 class TestStop:

@@ -2,22 +2,26 @@
 
     python tests/quart_impl/tiny_server.py '{"chain": …, "key": …, "loop": "asyncio", "limits": {"linger_s": 0.3}}'
 
-Says its port once connections are accepted, and "stopping" when its stop begins.
+Says its port once connections are accepted, and "stopping" when its stop begins. More in the options: "client_ca", a
+file; "connections" and "pending_connections"; "log", to have INFO on stderr, level first.
 """
 
 import asyncio
 import json
+import logging
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from quart import Quart, request
 
-from certs import CertificateFiles, TlsPolicy, stdlib_server_context
+from certs import CertificateFiles, TlsPolicy, stdlib_server_tls
 from device_api.startup import listen
 from quart_impl.server import ALPN, Limits, serve
 
 app = Quart("tiny")
+app.config["MAX_CONTENT_LENGTH"] = None
 
 
 running = 0
@@ -39,21 +43,78 @@ async def count() -> str:
     return str(running)
 
 
+@app.post("/")
+async def measure() -> str:
+    """Read the body."""
+    return str(len(await request.get_data()))
+
+
+@app.post("/refused")
+async def refuse() -> tuple[str, int]:
+    """Do not read the body."""
+    return "refused", 403
+
+
+@app.get("/large")
+async def large() -> AsyncIterator[bytes]:
+    """As many MiB as the query says."""
+    size = int(request.query_string)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        global running  # noqa: PLW0603 (as above)
+        running += 1
+        try:
+            for _ in range(16 * size):
+                yield bytes(65536)
+        finally:
+            running -= 1
+
+    return pieces()
+
+
+@app.get("/broken")
+async def broken() -> AsyncIterator[bytes]:
+    """Begin an answer and fail."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise RuntimeError("as a test wants it")
+
+    return pieces()
+
+
+@app.get("/method")
+async def method() -> str:
+    return request.method
+
+
+@app.get("/tls")
+async def tls() -> dict[str, Any]:
+    extensions: dict[str, Any] = request.scope["extensions"]
+    return extensions.get("tls") or {}
+
+
 def say(line: object) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def main(options: dict[str, Any]) -> None:
-    context = None
+    if options.get("log"):
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    tls = None
     if options["chain"]:
         files = CertificateFiles(Path(options["chain"]), Path(options["key"]))
-        context = stdlib_server_context(files, TlsPolicy(alpn=ALPN))
+        client_ca = options.get("client_ca")
+        policy = TlsPolicy(alpn=ALPN, client_ca=None if client_ca is None else Path(client_ca))
+        tls = stdlib_server_tls([files], policy)
     with listen("127.0.0.1", 0) as listener:
         serve(
             app,
             listener,
-            tls=context,
+            tls=tls,
+            connections=options.get("connections", 1024),
+            pending_connections=options.get("pending_connections", 256),
             loop=options["loop"],
             limits=Limits(**options["limits"]),
             accepting=lambda: say(listener.getsockname()[1]),
