@@ -149,6 +149,8 @@ def _introduce(running: deployments.RunningServer, options: deployments.ServeOpt
     if running.ca_file is not None:
         click.echo(f"CA certificate: {running.ca_file}")
         curl += ["--cacert", shlex.quote(str(running.ca_file))]
+    if running.ca_file is not None and options.group not in (None, PINNED_GROUP):
+        click.echo(f"clients need the key-exchange group {options.group}")  # which their TLS may be too old for
     if options.client_ca is not None:
         click.echo(f"clients {_ASKED[options.client_certificates]} a certificate of: {options.client_ca}")
         curl += ["--cert", "CLIENT.pem", "--key", "CLIENT-KEY.pem"] if options.client_certificates == "required" else []

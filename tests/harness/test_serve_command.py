@@ -154,13 +154,14 @@ class TestServe:
         answer = subprocess.run(command, shell=True, check=True, capture_output=True, text=True)  # noqa: S602 (as told)
         assert "ietf-system:system-state" in answer.stdout
 
-    def test_the_curl_line_works_with_a_client_certificate(self, state: Path, tmp_path: Path) -> None:
+    def test_the_curl_line_works_when_more_is_asked_of_clients(self, state: Path, tmp_path: Path) -> None:
         curl = require_program("curl", "curl")
         shown = certs.issue_client_certificate(tmp_path / "clients", "router-7")
         ca = certs.ensure_ca(tmp_path / "clients")
-        arguments = ["quart-uvicorn", "--port", "0", "--state", str(state), "--client-ca", str(ca)]
+        arguments = ["quart-uvicorn", "--port", "0", "--state", str(state), "--client-ca", str(ca), "--group", "P-384"]
         serving = Served(arguments, tmp_path / "ready.json")
         try:
+            assert serving.line("clients need the key-exchange group ") == "P-384"
             assert serving.line("clients need a certificate of: ") == str(ca)
             line = serving.line("try: ").replace("curl", f"{shlex.quote(curl)} --silent --fail", 1)
             filled = line.replace("CLIENT.pem", str(shown.chain)).replace("CLIENT-KEY.pem", str(shown.key))
