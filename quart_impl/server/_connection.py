@@ -212,9 +212,11 @@ class Connection(asyncio.BufferedProtocol):
             self._say_goaway()
 
     def dismiss(self) -> None:
-        """Part, unless a request runs or has begun to arrive."""
+        """Part, unless a request runs or is just arriving; one that takes its time for that is not waited for."""
         if self.phase is Phase.HANDSHAKE:
             self.drop()
+        elif self.phase is Phase.HEAD and self.since_s + self._limits.linger_s <= self._loop.time():
+            self._expire()
         elif self.phase in (Phase.FIRST, Phase.IDLE) and not self._has_news():
             self._say_goaway()
             self.part()

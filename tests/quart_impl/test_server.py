@@ -1,5 +1,7 @@
+import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ from tests.quart_impl.serving import (
     TinyServer,
     ask,
     ask_until_told,
+    read_to_end,
     tiny_server,
     wait_until,
 )
@@ -139,6 +142,52 @@ class TestStop:
             assert answer.startswith(b"HTTP/1.1 200")
             assert b"connection: close" in answer
 
+    def test_who_waits_to_be_accepted_has_arrived(self, ca_file: Path) -> None:
+        """asyncio's servers leave those in the kernel's queue to be reset."""
+        with tiny_server(None, ca_file, **STOP) as server:
+            server.process.send_signal(signal.SIGSTOP)
+            waiting = [server.connect() for _ in range(40)]
+            for connection in waiting:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: device\r\n\r\n")
+            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(signal.SIGCONT)
+            answers = [read_to_end(connection) for connection in waiting]
+            assert [answer.partition(b" \r\n")[0] for answer in answers] == [b"HTTP/1.1 200"] * 40
+            assert all(b"connection: close" in answer for answer in answers)
+            assert server.wait()[0] == 0
+
+    def test_half_a_head_is_not_waited_for(self, serve: Serve) -> None:
+        with serve(**STOP) as server:
+            connection = server.tls()
+            connection.sendall(b"GET / HTTP/1.1\r\nHost:")
+            ask(server.client(), Answers())  # the server has seen the other one by now
+            server.signal()
+            assert read_to_end(connection).startswith(b"HTTP/1.1 408 ")
+            status, took_s = server.wait()
+            assert status == 0
+            assert took_s < LINGER_S + CLOSE_S + SLACK_S
+
+    def test_a_body_that_is_arriving_is_waited_for(self, serve: Serve) -> None:
+        with serve(**STOP) as server:
+            connection = server.tls()
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: device\r\nContent-Length: 8\r\n\r\nhalf")
+            ask(server.client(), Answers())
+            server.signal()
+            time.sleep(LINGER_S + 0.2)
+            connection.sendall(b"half")
+            assert read_to_end(connection).endswith(b"\r\n\r\n8")
+            assert server.wait()[0] == 0
+
+    def test_pipelined_requests_are_all_answered(self, serve: Serve) -> None:
+        with serve(**STOP) as server:
+            connection = server.tls()
+            connection.sendall(b"GET /?0.5 HTTP/1.1\r\nHost: device\r\n\r\n" * 3)
+            wait_until(lambda: server.running() == 1)
+            server.signal()
+            answers = read_to_end(connection)
+            assert answers.count(b"HTTP/1.1 200") == 3
+            assert answers.count(b"connection: close") == 1
+
     def test_what_takes_too_long_is_cut_off_and_told_of(self, serve_on_each_loop: Serve) -> None:
         with serve_on_each_loop(linger_s=0.2, requests_s=0.6, close_s=0.2) as server:
             answers = Answers()
@@ -176,6 +225,22 @@ class TestStartup:
         with listen("127.0.0.1", 0) as listener, pytest.raises(StartupError, match="no disk"):
             serve_app(app, listener, tls=None, accepting=lambda: called.append("accepting"))
         assert called == []
+
+    def test_it_ends_badly(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = Quart("failing")
+
+        @app.after_serving
+        async def fail() -> None:
+            raise RuntimeError("disk full")
+
+        def accepting() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        with listen("127.0.0.1", 0) as listener:
+            serve_app(app, listener, tls=None, accepting=accepting)
+        errors = [record.getMessage() for record in caplog.records if record.name == "quart_impl.server"]
+        assert len(errors) == 1
+        assert "disk full" in errors[0]
 
     def test_accepting_fails(self) -> None:
         def accepting() -> None:
