@@ -37,6 +37,7 @@ DEPLOYMENTS = (
     "flask-gunicorn-gthread",
     "quart-hypercorn-asyncio",
     "quart-hypercorn-uvloop",
+    "quart-hypercorn-own",
     "quart-uvicorn",
     "quart-uvicorn-uvloop",
 )
