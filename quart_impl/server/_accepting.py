@@ -10,6 +10,7 @@ import functools
 import logging
 import select
 import socket
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,10 @@ _log = logging.getLogger("quart_impl.server")
 
 _A_TURN: Final = 16  # clients accepted before the others have their turn
 _QUEUE: Final = 4096  # clients that may have been waiting when the server stops (net.core.somaxconn, as Linux has it)
+_PRESSED: Final = 7 / 8  # of the kernel's queue
+_RELIEVED: Final = 1 / 8
+# Of tcp_info (linux/tcp.h): tcpi_unacked and tcpi_sacked, which for a listener are its queue's length and limit.
+_TCP_INFO: Final = struct.Struct("24xII")
 
 
 class Acceptor:
@@ -36,6 +41,7 @@ class Acceptor:
         self._welcome = welcome
         self._loop = asyncio.get_running_loop()
         self._paused = False
+        self._pressed = False
         self._out_of_something = False  # descriptors or memory, at the last try
         self._beginning: set[asyncio.Task[object]] = set()
         listener.setblocking(False)
@@ -68,7 +74,7 @@ class Acceptor:
             if self._bounds.is_full():
                 if not _is_readable(self._listener):  # only for one that is there is somebody else let go
                     return False
-                if not self._bounds.make_room(self._loop.time()):
+                if not self._bounds.make_room(self._loop.time(), pressed=self._is_pressed()):
                     self._pause()
                     return False
             try:
@@ -101,9 +107,22 @@ class Acceptor:
             accepted.close()
             self._bounds.gone(connection)
 
+    def _is_pressed(self) -> bool:
+        """Say whether the kernel is about to turn clients away, or was and has not recovered."""
+        self._pressed = _queue(self._listener) >= (_RELIEVED if self._pressed else _PRESSED)
+        return self._pressed
+
     def _pause(self) -> None:
         self._paused = True
         self._loop.remove_reader(self._listener.fileno())
+
+
+def _queue(listener: socket.socket) -> float:
+    """Return how full the kernel's queue is, from 0 to 1, as `ss -l` has it; for TCP alone."""
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0.0
+    waiting, most = _TCP_INFO.unpack(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    return float(waiting / max(1, most))
 
 
 def _is_readable(listener: socket.socket) -> bool:

@@ -4,12 +4,14 @@ Two bounds, since the two kinds of clients cost different things to different pe
 descriptors), and apart from that those of which no request has come yet, which is all that an idle attacker needs to
 hold. Hypercorn has neither.
 
-- Over `pending`, whoever has been there longest without a request goes, if for a quarter of a second: a flood of silent
-  clients then pushes out itself. Clients that mean it need some milliseconds, or have sent something that this server
-  has not come to read: a burst of those waits in the kernel's queue, and none is lost.
+- Over `pending`, whoever has stalled longest goes, if for half a second: a flood of silent clients then pushes out
+  itself. Clients that mean it need some milliseconds from step to step of their handshake (on a machine that is
+  overloaded, tenths of a second), or have sent something that this server has not come to read: a burst of those waits
+  in the kernel's queue, and none is lost.
 - Over `connections`, in this order: who has stalled for a second without a request; whom we have said our last word to;
   who has been idle longest, if for a second.
-- Where there is nobody, new ones wait in the kernel's queue.
+- Where there is nobody, new ones wait in the kernel's queue. When that is nearly full, which takes a flood, the longest
+  stalled go however short that is: good clients would be turned away by the kernel otherwise.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ from quart_impl.server._connection import Connection, Phase
 
 _log = logging.getLogger("quart_impl.server")
 
-_PENDING_PATIENCE_S: Final = 0.25
+_PENDING_PATIENCE_S: Final = 0.5
 _PATIENCE_S: Final = 1.0
 
 
@@ -32,7 +34,7 @@ class Bounds:
         self._limit = connections
         self._pending_limit = pending
         self.connections: set[Connection] = set()
-        # In each, dictionaries keep the order of entering.
+        # In each, whoever entered first is the first, and so has the longest since_s.
         self._pending: dict[Connection, None] = {}
         self._parting: dict[Connection, None] = {}
         self._idle: dict[Connection, None] = {}
@@ -45,11 +47,12 @@ class Bounds:
         self._pending[connection] = None
 
     def entered(self, connection: Connection) -> None:
-        """Note that another phase has begun for a connection."""
+        """Note that another phase has begun for a connection, or that there is progress in its handshake."""
         phase = connection.phase
-        if phase is Phase.FIRST:
-            return  # it is as pending as before
         self._forget_kind(connection)
+        if phase in (Phase.HANDSHAKE, Phase.FIRST):
+            self._pending[connection] = None
+            return
         if phase is Phase.IDLE:
             self._idle[connection] = None
             self.changed.set()
@@ -65,14 +68,18 @@ class Bounds:
         self.changed.set()
         self.on_room()
 
-    def make_room(self, now_s: float) -> bool:
-        """Let somebody go if another connection would be too many. False: there is no room and nobody to make some."""
-        if len(self._pending) >= self._pending_limit and not self._let_go(self._pending, now_s - _PENDING_PATIENCE_S):
+    def make_room(self, now_s: float, *, pressed: bool = False) -> bool:
+        """Let somebody go if another connection would be too many. False: there is no room and nobody to make some.
+
+        pressed: whether the kernel's queue is too full.
+        """
+        stalled_s = now_s if pressed else now_s - _PENDING_PATIENCE_S
+        if len(self._pending) >= self._pending_limit and not self._let_go(self._pending, stalled_s):
             return False
         if len(self.connections) < self._limit:
             return True
         return (
-            self._let_go(self._pending, now_s - _PATIENCE_S)
+            self._let_go(self._pending, now_s if pressed else now_s - _PATIENCE_S)
             or self._let_go(self._parting, now_s)
             or self._let_go(self._idle, now_s - _PATIENCE_S)
         )
@@ -83,9 +90,9 @@ class Bounds:
 
     def _let_go(self, kind: Iterable[Connection], since_s: float) -> bool:
         for connection in kind:
-            if connection.came_s > since_s:
-                return False  # the others came later
-            if connection.has_stalled(since_s):
+            if connection.since_s > since_s:
+                return False  # the others entered later
+            if not connection.waits_for_us():
                 _log.info("%s: dropped to make room (%s)", connection, connection.phase.name.lower())
                 connection.make_room()
                 self.gone(connection)

@@ -43,6 +43,7 @@ _log = logging.getLogger("quart_impl.server")
 _AHEAD: Final = 65536  # octets that may wait for Hypercorn before the client has to
 _SLICE: Final = 65536  # of an answer that are encrypted at a time: not all of a large one at once
 _RECORD: Final = 16384  # the most that a TLS record holds (RFC 8446 section 5.1)
+_STEPS: Final = 3  # of a handshake: the ClientHello, perhaps in two pieces, and the client's Finished
 _ENDLESS: Final = float("inf")
 
 Address: TypeAlias = tuple[str, int] | None
@@ -63,7 +64,7 @@ class Watcher(Protocol):
     """Who wants to know of every connection."""
 
     def entered(self, connection: "Connection") -> None:
-        """Another phase has begun."""
+        """Another phase has begun, or there is progress in the handshake."""
 
     def gone(self, connection: "Connection") -> None:
         """It is no more, or will be in a moment."""
@@ -113,7 +114,8 @@ class Connection(asyncio.BufferedProtocol):
         self._told = False  # an HTTP/2 client, that it should begin nothing new
         self._complained = False  # of its TLS
         self._taken = 0  # of what is there for the client, at the last look
-        self.came_s = self.since_s = self._taken_s = self._loop.time()
+        self.since_s = self._taken_s = self._loop.time()  # of the phase, or of progress in the handshake
+        self._steps = 0
         self.phase = Phase.HANDSHAKE
         self._deadline_s = self.since_s + self._limits.handshake_s
 
@@ -139,6 +141,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._tls is None:
             self._take(bytes(data))
             return
+        if self.phase is Phase.HANDSHAKE:
+            self._make_progress()
         try:
             plain = self._tls.receive(data)
         except PlainHttpError as error:
@@ -221,9 +225,9 @@ class Connection(asyncio.BufferedProtocol):
             self._say_goaway()
             self.part()
 
-    def has_stalled(self, since_s: float) -> bool:
-        """Say whether it is the client that keeps us waiting, since then or before. Not for busy ones."""
-        return self.since_s <= since_s and (self.phase is Phase.PARTING or not self._has_news())
+    def waits_for_us(self) -> bool:
+        """Say whether it is not the client that keeps us waiting. Not for busy ones."""
+        return self.phase is not Phase.PARTING and self._has_news()
 
     def part(self) -> None:
         """Say that nothing more comes, and wait for the client's end, not for long."""
@@ -269,6 +273,13 @@ class Connection(asyncio.BufferedProtocol):
         self._service.watcher.gone(self)
 
     # Octets.
+
+    def _make_progress(self) -> None:
+        """Take note of a step in the handshake. A good client takes few; each further octet of a dribble is none."""
+        if self._steps < _STEPS:
+            self._steps += 1
+            self.since_s = self._loop.time()
+            self._service.watcher.entered(self)
 
     def _take(self, plain: bytes) -> None:
         """Keep what has arrived for Hypercorn."""

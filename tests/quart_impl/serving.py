@@ -107,7 +107,7 @@ def tiny_server(
     bounds: dict[str, int] | None = None,
     **limits: float,
 ) -> Iterator[TinyServer]:
-    """Start it. bounds: connections and pending_connections."""
+    """Start it. bounds: connections, pending_connections, backlog."""
     trust = None if files is None else certs.client_context(ca_file)
     options = {
         "chain": None if files is None else str(files.chain),

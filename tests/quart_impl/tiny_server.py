@@ -3,7 +3,8 @@
     python tests/quart_impl/tiny_server.py '{"chain": …, "key": …, "loop": "asyncio", "limits": {"linger_s": 0.3}}'
 
 Says its port once connections are accepted, and "stopping" when its stop begins. More in the options: "client_ca", a
-file; "connections" and "pending_connections"; "log", to have INFO on stderr, level first.
+file; "connections" and "pending_connections"; "backlog", the length of the kernel's queue; "log", to have INFO on
+stderr, level first.
 """
 
 import asyncio
@@ -109,6 +110,8 @@ def main(options: dict[str, Any]) -> None:
         policy = TlsPolicy(alpn=ALPN, client_ca=None if client_ca is None else Path(client_ca))
         tls = stdlib_server_tls([files], policy)
     with listen("127.0.0.1", 0) as listener:
+        if "backlog" in options:
+            listener.listen(options["backlog"])  # again, to shorten the kernel's queue
         serve(
             app,
             listener,
