@@ -356,9 +356,12 @@ class Connection(asyncio.BufferedProtocol):
         size = _SLICE if self._is_http1 else max(1, len(data))
         for start in range(0, len(data), size):
             if self.phase is Phase.PARTING or self._transport is None:
+                await asyncio.sleep(0)  # whoever answers without end must get to know that there is nobody
                 return
             self._write_plain(memoryview(data)[start : start + size] if len(data) > size else data)
             await self._writable.wait()
+            if len(data) >= _RECORD:
+                await asyncio.sleep(0)  # a long answer to a fast reader leaves the others their turn
 
     def _progress(self) -> tuple[bool, int]:
         """Whether something waits for the client, and how much it has taken so far.

@@ -7,7 +7,8 @@ as the client keeps it. And it waits for a body without an end. So here:
 1. Pieces are waited for no longer than `Limits` say, while the application waits for them. Then the client gets a 408,
    and the application is told that it has gone (`http.disconnect`), which it must be ready for at any time.
 2. Once the answer is whole, or the client has gone, nobody waits for room: what still comes is thrown away.
-3. What the application does after its answer, and what it raises, is its own affair and ends nothing but its request.
+3. What the application raises is its own affair and ends nothing but its request.
+4. Who has gone cannot be answered: sending raises an OSError, as ASGI asks for, or an endless answer would go on.
 """
 
 import asyncio
@@ -31,6 +32,10 @@ _SLOW: Final = b"the body of the request did not arrive in time\n"
 SendToClient = Callable[[ASGISendEvent | None], Awaitable[None]]
 
 
+class ClientGoneError(ConnectionError):
+    """There is nobody to answer any more."""
+
+
 class Exchange:
     """One request and its answer."""
 
@@ -47,10 +52,12 @@ class Exchange:
         self._whole = False  # whether the application has all of the body
         self._begun = False  # whether the answer has
         self._over = False  # whether nothing more is to be said to the client
+        self._gone = False  # whether there is none
 
     async def put(self, piece: ASGIReceiveEvent) -> None:
         """Take a piece of the request, or the news that the client has gone; returns when there is room for more."""
         if piece["type"] == "http.disconnect":
+            self._gone = self._gone or not self._over
             self._end()
         if self._over:
             return
@@ -63,6 +70,8 @@ class Exchange:
         """Let the application answer."""
         try:
             await app(self._scope, self._receive, self._say)
+        except ClientGoneError:
+            pass
         except Exception:  # noqa: BLE001 (whatever it is, it is logged and ends this request alone)
             _log.exception("%s: the application failed at %s %s", self._who, self._scope["method"], self._scope["path"])
         finally:
@@ -102,8 +111,8 @@ class Exchange:
         return True
 
     async def _say(self, message: ASGISendEvent) -> None:
-        if self._over:
-            return
+        if self._gone:
+            raise ClientGoneError("the client has gone")
         if message["type"] == "http.response.start":
             self._begun = True
         await self._send(message)
@@ -113,6 +122,7 @@ class Exchange:
     async def _time_out(self) -> None:
         _log.info("%s: timed out in the middle of a body", self._who)
         begun = self._begun
+        self._gone = True
         self._end()
         if begun:
             await self._send(None)  # it ends unfinished, which must not look whole

@@ -6,6 +6,7 @@
 - A request that the client resets leaves the connection busy for ever, as far as its idle timeout goes.
 - It makes the method GET of `get`, and CONNECT of anything a WebSocket.
 - A path that is not ASCII is an exception.
+- Who waits for the client to allow more of an answer waits on when the connection is gone.
 
 `_handle_events` and `stream_send` are Hypercorn's; tests notice when they change.
 """
@@ -17,7 +18,8 @@ import h2.events
 import h2.exceptions
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes, Settings
-from hypercorn.events import Updated
+from hypercorn.events import Closed, Updated
+from hypercorn.events import Event as IoEvent
 from hypercorn.protocol.events import Body, EndBody, Event, Response, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 
@@ -51,6 +53,13 @@ class Http2(H2Protocol):
     def sent(self) -> int:
         """Return how many octets of answers the client has allowed so far."""
         return self._pushed - self.unsent()
+
+    async def handle(self, event: IoEvent) -> None:
+        """Take what has arrived, or the end."""
+        await super().handle(event)
+        if isinstance(event, Closed):
+            for buffer in self.stream_buffers.values():
+                await buffer.close()
 
     async def stream_send(self, event: Event) -> None:
         """Send a part of an answer."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from certs import CertificateFiles
+from tests.quart_impl.http2 import Http2Client
 from tests.quart_impl.serving import (
     HALF_HELLO,
     Answers,
@@ -158,6 +159,29 @@ def read_to_end_of(connection: socket.socket, size: int) -> bytes:
     while len(received) < size and (piece := connection.recv(2**20)):
         received += piece
     return received
+
+
+class TestEndless:
+    """An application that answers without end stops when there is nobody to answer, and holds up nobody."""
+
+    @pytest.mark.parametrize("reads", [True, False])
+    def test_http1(self, impatient: TinyServer, *, reads: bool) -> None:
+        connection = impatient.tls()
+        connection.sendall(b"GET /endless HTTP/1.1\r\nHost: device\r\n\r\n")
+        wait_until(lambda: impatient.running() == 1)
+        if reads:
+            connection.recv(65536)
+            connection.close()
+        wait_until(lambda: impatient.running() == 0)
+
+    @pytest.mark.parametrize("leaves", [True, False])
+    def test_http2(self, impatient: TinyServer, *, leaves: bool) -> None:
+        client = Http2Client(impatient)
+        client.ask("/endless")
+        wait_until(lambda: impatient.running() == 1)
+        if leaves:
+            client.socket.close()
+        wait_until(lambda: impatient.running() == 0)
 
 
 class TestParting:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Quart, request
 
 from certs import CertificateFiles, TlsPolicy, stdlib_server_tls
@@ -93,6 +94,27 @@ async def method() -> str:
 async def tls() -> dict[str, Any]:
     extensions: dict[str, Any] = request.scope["extensions"]
     return extensions.get("tls") or {}
+
+
+quart_app = app.asgi_app
+
+
+async def endless_or_not(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """`/endless` answers without end, and does not look whether anybody is there: ASGI without Quart."""
+    global running  # noqa: PLW0603 (as above)
+    if scope["type"] != "http" or scope["path"] != "/endless":
+        await quart_app(scope, receive, send)
+        return
+    running += 1
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": False})
+        while True:
+            await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+    finally:
+        running -= 1
+
+
+app.asgi_app = endless_or_not  # type: ignore[method-assign]  # as Quart's documentation has it
 
 
 def say(line: object) -> None:
