@@ -41,6 +41,7 @@ _DISCARDED_A_TURN: Final = 8  # records' worth, of one client
 _HANDSHAKES_S: Final = 0.005  # for handshakes in a turn; one at least is gone on with
 _SWEEP_S: Final = 0.01  # between two looks at all deadlines at least, however close they are
 _SOON_S: Final = 0.1  # between two looks while something is about to change
+_VERY_SOON_S: Final = 0.02  # the same, where the next client to be dropped is a matter of some ms
 _TELL_S: Final = 1.0  # between two lines about clients that made room: a flood must not fill the log
 _STOP_LINGER_S: Final = 1.0  # after a stop began, for requests that are on their way
 _NO_DESCRIPTOR: Final = (errno.EMFILE, errno.ENFILE)
@@ -259,6 +260,7 @@ class Loop:
         try:
             client.handshake()
         except Blocked as blocked:
+            self._room.progress(client)
             self.watch(client, blocked.event)
         except PlainHttpError:
             _log.warning("%s: spoke plain HTTP to the TLS port", client)
@@ -270,7 +272,7 @@ class Loop:
             _log.info("%s: left during the TLS handshake: %s", client, error)
             self.drop(client)
         else:
-            self._room.progress(client)
+            self._room.shaken(client)
             self._advance(client)  # its request may have come with the end of its handshake
 
     def _discard(self, client: Client) -> None:
@@ -318,14 +320,14 @@ class Loop:
                 more = False
                 break
             except _NoRoomError:
-                self._pause()
+                self._pause(_VERY_SOON_S)
                 if not self._room.is_full():
                     self._wake()  # somebody went just before the pause, and had nobody to tell
                 return False
             except OSError as error:  # descriptors or memory are used up
                 if not was_paused:
                     _log.warning("no new connection can be accepted for now: %s", error)
-                self._pause()
+                self._pause(_SOON_S)
                 return False
         self._epoll.modify(self._listener, select.EPOLLIN | _ONE_SHOT)
         return more
@@ -347,10 +349,10 @@ class Loop:
         else:
             self._welcome(accepted, peer)
 
-    def _pause(self) -> None:
-        """Leave new clients in the kernel's queue until somebody goes; looked at again soon in any case."""
+    def _pause(self, for_s: float) -> None:
+        """Leave new clients in the kernel's queue until somebody goes; looked at again after a time in any case."""
         self._paused = True
-        self._next_sweep_s = min(self._next_sweep_s, time.monotonic() + _SOON_S)
+        self._next_sweep_s = min(self._next_sweep_s, time.monotonic() + for_s)
 
     def _welcome(self, accepted: socket.socket, peer: tuple[str, int]) -> None:
         try:

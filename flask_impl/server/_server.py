@@ -244,8 +244,7 @@ def serve(
         a `certs.ServerTls`, for several certificates, client certificates or pyOpenSSL; SIGHUP reloads it.
     threads: how many requests the application works on at a time. Connections that wait do not take one.
     connections: how many are open at a time. pending_connections: how many of them may not have sent a request yet.
-    Above that whoever has stalled longest makes room, or has been idle longest; where nobody has for half a second, new
-    ones wait unaccepted.
+    Above that whoever has stalled longest makes room for a new one, or has been idle longest; see _room.
     limits: on what one client can cost; see Limits.
     grace_s: how long a stop may take. A second signal stops at once.
     accepting: called with address and port when connections are accepted. stopping: called when a stop begins.

@@ -198,6 +198,7 @@ class TestRoom:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("flask_impl.server._room.PATIENCE_S", 0.05)
+        monkeypatch.setattr("flask_impl.server._room._IDLE_PATIENCE_S", 0.05)
 
     def test_stalled_ones_make_room_first(self, serve: Serve) -> None:
         running = serve(hello, connections=3)
