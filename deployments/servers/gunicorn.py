@@ -70,6 +70,7 @@ DEPLOYMENTS: Final = (
             resumption=Resumption(tls_1_2_ticket=False, tls_1_2_session_id=False, tls_1_3_ticket=False),
             client_certificates=ClientCertificates.NOT_TOLD,
             handshake=Handshake.IN_ACCEPT,
+            # It reads both files for each connection: one that comes between a new key and its certificate fails.
             reload=Reload.WATCHED,
             stop_finishes_requests=True,
             stop_status=0,
