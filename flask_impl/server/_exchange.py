@@ -54,7 +54,7 @@ class Exchange:
         except LostClientError as error:
             _log.debug("%s: gone before its answer: %s", client, error)
             return Outcome.BROKEN
-        reader.requests.popleft()
+        reader.requests.pop(0)
         return outcome
 
     def _run(self, client: Client, request: Request) -> Outcome:
