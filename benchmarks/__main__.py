@@ -1,22 +1,38 @@
-"""Run every benchmark, one after the other, each in a process of its own. Exit status 1 when a goal was missed."""
+"""Run every benchmark, one after the other, each in a process of its own. Exit status 1 when a goal was missed.
 
+    python -m benchmarks [MODULE ...]
+
+What they measured is kept in results/TIME-benchmarks/MODULE.json. All of them take about 20 minutes.
+"""
+
+import datetime as dt
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-MODULES = ("digest_check", "client")
+MODULES = ("digest_check", "client", "flask_server", "rotation", "stalled", "stopping")
 
 
-def main() -> int:
-    """Run them all; a missed goal does not keep the others from running."""
+def main(arguments: Sequence[str]) -> int:
+    """Run them all, or those that are named; a missed goal does not keep the others from running."""
+    unknown = set(arguments) - set(MODULES)
+    if unknown:
+        print(f"no benchmark is called {min(unknown)!r}; choose from {', '.join(MODULES)}", file=sys.stderr)
+        return 2
+    folder = Path("results") / f"{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}-benchmarks"
+    folder.mkdir(parents=True)
     missed = []
-    for module in MODULES:
+    for module in arguments or MODULES:
         print(f"== {module}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=False).returncode != 0:
+        words = [sys.executable, "-m", f"benchmarks.{module}", "--json", str(folder / f"{module}.json")]
+        if subprocess.run(words, check=False).returncode != 0:
             missed.append(module)
+    print(f"kept in {folder}")
     if missed:
         print(f"goal missed or not measured: {', '.join(missed)}")
     return int(bool(missed))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
