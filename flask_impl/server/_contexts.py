@@ -1,6 +1,6 @@
 """What a server may be given for TLS, and what it makes of that.
 
-    ssl.SSLContext, OpenSSL.SSL.Context    used as they are: whoever made one has decided all that it says
+    ssl.SSLContext, OpenSSL.SSL.Context    used as they are: whoever made one has decided what it says to clients
     certs.ServerTls                        its context; its files can be read again
     (certificate, key)                     paths of PEM files: a ServerTls with this project's policy
     "adhoc"                                the same, with a certificate made for this server, which no client trusts
@@ -107,6 +107,8 @@ def _connector(context: object) -> Callable[[socket.socket], Connection]:
         from flask_impl.server._pyopenssl import PyOpenSslConnection, lacking  # noqa: PLC0415 (as above)
 
         if isinstance(context, SSL.Context):
+            # As Python's ssl does, and harmless: an idle connection then keeps no buffers, 10 kB of them.
+            context.set_mode(SSL.MODE_RELEASE_BUFFERS)
             lack = lacking(context)
             if lack is not None:  # no error: its server-name callback may have another context for each client
                 _log.warning("ssl_context: %s; call use_privatekey_file and use_certificate_chain_file", lack)

@@ -44,7 +44,9 @@ def connection_environ(peer: tuple[str, int], tls: Tls | None) -> dict[str, str]
     """
     environ = {"REMOTE_ADDR": peer[0], "REMOTE_PORT": str(peer[1])}
     if tls is not None:
-        environ |= {"SSL_PROTOCOL": tls.version, "SSL_CIPHER": tls.cipher, "SSL_CLIENT_VERIFY": "NONE"}
+        environ["SSL_PROTOCOL"] = sys.intern(tls.version)  # the same few for all connections
+        environ["SSL_CIPHER"] = sys.intern(tls.cipher)
+        environ["SSL_CLIENT_VERIFY"] = "NONE"
         if tls.certificate is not None:
             environ |= {
                 "SSL_CLIENT_VERIFY": "SUCCESS",

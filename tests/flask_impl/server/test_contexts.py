@@ -164,6 +164,12 @@ class TestTheGuides:
                 assert peer.socket.version() == version.name.replace("_", ".")
                 assert peer.request().body == b"hello"
 
+    def test_an_idle_connection_keeps_no_buffers(self, certificate: CertificateFiles) -> None:
+        """What Python's ssl asks OpenSSL for by itself."""
+        context = of_pyopenssl(certificate)
+        Server(hello, ssl_context=context)
+        assert context.set_mode(0) & SSL.MODE_RELEASE_BUFFERS
+
     def test_a_key_of_another_certificate_is_told_of(
         self, certificate: CertificateFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
