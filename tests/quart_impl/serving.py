@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import certs
 from certs import CertificateFiles
@@ -104,8 +105,9 @@ def tiny_server(
     loop: str = "asyncio",
     client_ca: Path | None = None,
     log: bool = False,
-    bounds: dict[str, int] | None = None,
-    **limits: float,
+    bounds: Mapping[str, int] = MappingProxyType({}),
+    limits: Mapping[str, float] = MappingProxyType({}),
+    **more_limits: float,
 ) -> Iterator[TinyServer]:
     """Start it. bounds: connections, pending_connections, backlog."""
     trust = None if files is None else certs.client_context(ca_file)
@@ -115,8 +117,8 @@ def tiny_server(
         "client_ca": None if client_ca is None else str(client_ca),
         "log": log,
         "loop": loop,
-        "limits": limits,
-        **(bounds or {}),
+        "limits": {**limits, **more_limits},
+        **bounds,
     }
     command = [sys.executable, str(TINY_SERVER), json.dumps(options)]
     with tempfile.NamedTemporaryFile() as errors, contextlib.ExitStack() as clients:

@@ -31,7 +31,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: device\r\n"
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def impatient(request: pytest.FixtureRequest, files: CertificateFiles, ca_file: Path) -> Iterator[TinyServer]:
-    with tiny_server(files, ca_file, loop=request.param, **dict.fromkeys(LIMITS, LIMIT_S)) as server:
+    with tiny_server(files, ca_file, loop=request.param, limits=dict.fromkeys(LIMITS, LIMIT_S)) as server:
         yield server
 
 
@@ -198,7 +198,7 @@ class TestParting:
 
 
 def test_without_tls(ca_file: Path) -> None:
-    with tiny_server(None, ca_file, **dict.fromkeys(LIMITS, LIMIT_S)) as server:
+    with tiny_server(None, ca_file, limits=dict.fromkeys(LIMITS, LIMIT_S)) as server:
         assert server.exchange() == b""
         assert server.exchange(b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 408 ")
         assert server.exchange(HEAD + b"Content-Length: 9\r\n\r\n").startswith(b"HTTP/1.1 408 ")

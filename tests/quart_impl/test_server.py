@@ -144,7 +144,7 @@ class TestStop:
 
     def test_who_waits_to_be_accepted_has_arrived(self, ca_file: Path) -> None:
         """asyncio's servers leave those in the kernel's queue to be reset."""
-        with tiny_server(None, ca_file, **STOP) as server:
+        with tiny_server(None, ca_file, limits=STOP) as server:
             server.process.send_signal(signal.SIGSTOP)
             waiting = [server.connect() for _ in range(40)]
             for connection in waiting:
