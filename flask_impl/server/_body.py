@@ -14,6 +14,10 @@ from flask_impl.server._limits import Limits
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+STOPPING_IDLE_S: Final = 3.0
+"""Between two pieces of a body while the server stops, in place of `Limits.body_idle_s` if that is more."""
+
+_LOOK_S: Final = 0.5  # how soon a thread that waits for a body finds out that the server stops
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -45,13 +49,15 @@ class StreamedBody(io.RawIOBase):
         request: Request,
         limits: Limits,
         answered: Callable[[], bool],
+        stopping: Callable[[], bool],
     ) -> None:
-        """answered: whether something of the answer has been sent."""
+        """answered: whether something of the answer has been sent. stopping: whether the server stops."""
         self._connection = connection
         self._reader = reader
         self._request = request
         self._limits = limits
         self._answered = answered
+        self._stopping = stopping
         self._continue_due = request.expects_continue
         self._waited_s = 0.0  # for the client. The application's own time is not the client's slowness
         self._received = 0
@@ -94,6 +100,15 @@ class StreamedBody(io.RawIOBase):
         before_s = time.monotonic()
         left_s = limits.body_idle_s + min(0.0, self._received / limits.body_rate - self._waited_s)
         try:
-            return receive_by(self._connection, before_s + left_s)
+            return self._receive_by(before_s, before_s + left_s)
         finally:
             self._waited_s += time.monotonic() - before_s
+
+    def _receive_by(self, since_s: float, deadline_s: float) -> bytes:
+        while True:
+            try:
+                return receive_by(self._connection, min(deadline_s, time.monotonic() + _LOOK_S))
+            except TimeoutError:
+                now_s = time.monotonic()
+                if now_s >= deadline_s or (self._stopping() and now_s >= since_s + STOPPING_IDLE_S):
+                    raise

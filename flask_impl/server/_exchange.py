@@ -87,7 +87,7 @@ class Exchange:
     def _body(self, client: Client, request: Request, answered: Callable[[], bool]) -> io.BufferedIOBase:
         if request.complete:
             return io.BytesIO(request.body)
-        body = StreamedBody(client.connection, client.reader, request, self._limits, answered)
+        body = StreamedBody(client.connection, client.reader, request, self._limits, answered, self._closing)
         return io.BufferedReader(body, _READ_AHEAD)
 
     def _refuse(self, connection: Connection, refused: RefusedError) -> Outcome:

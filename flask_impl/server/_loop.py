@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Final
 
 from flask_impl.server._answer import refusal
+from flask_impl.server._body import STOPPING_IDLE_S
 from flask_impl.server._client import READY, Client, Phase
 from flask_impl.server._connection import Blocked, Connection, HandshakeError, PlainHttpError, TlsError
 from flask_impl.server._http import RefusedError
@@ -446,12 +447,13 @@ class Loop:
             _log.exception("what should have been done at the beginning of the stop failed")
 
     def _dismiss(self, now_s: float) -> None:
-        """Say goodbye to those of whom no request is on its way, or no more than a slow beginning of its head.
+        """Say goodbye to those of whom no request is on its way, or no more than a beginning that does not go on.
 
-        Bodies have the time that they always have: their requests have arrived, as far as that is for a client to say.
+        A request whose head is there has arrived, as far as that is for a client to say, so its body has more time.
         """
         for client in self._waiting.copy().values():
-            if client.phase is Phase.BODY or now_s < client.since_s + _STOP_LINGER_S or not self._take(client):
+            patience_s = STOPPING_IDLE_S if client.phase is Phase.BODY else _STOP_LINGER_S
+            if now_s < client.stalled_since_s + patience_s or not self._take(client):
                 continue
             self._guarded(self._dismiss_idle if client.phase in _AT_REST else self._expire, client)
 

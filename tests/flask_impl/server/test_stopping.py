@@ -1,11 +1,12 @@
 """The stop: what has arrived is answered, nobody is kept, and it takes no longer than it may."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import h11
@@ -14,17 +15,21 @@ import pytest
 from flask_impl.server import Server
 from tests.flask_impl.server.applications import Gate, echo, hello
 from tests.flask_impl.server.conftest import Running, Serve, until
-from tests.flask_impl.server.peers import silent
+from tests.flask_impl.server.peers import Peer, client_hello, silent
 
 pytestmark = pytest.mark.end_to_end
 
 
 LINGER_S = 0.3
+BODY_S = 0.8
+HALF_A_HEAD = b"GET / HTTP/1.1\r\nHost: dev"
 
 
 @pytest.fixture(autouse=True)
 def _sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flask_impl.server._loop._STOP_LINGER_S", LINGER_S)
+    monkeypatch.setattr("flask_impl.server._loop.STOPPING_IDLE_S", BODY_S)
+    monkeypatch.setattr("flask_impl.server._body.STOPPING_IDLE_S", BODY_S)
     monkeypatch.setattr("flask_impl.server._server._LAST_WORDS_S", 0.2)
 
 
@@ -107,6 +112,37 @@ class TestGraceful:
             assert peer.expect(method="POST").body == b"a" * size
         running.wait(5)
 
+    @pytest.mark.parametrize("further", [False, True])
+    def test_a_head_that_does_not_go_on_is_waited_for_as_long_as_one_that_has_not_begun(
+        self, serve: Serve, *, further: bool
+    ) -> None:
+        """It held up the stop for the whole of its usual time, up to 10 s."""
+        running = serve(hello)
+        peer = running.connect()
+        if further:
+            assert peer.request().status == 200
+        peer.send(HALF_A_HEAD)
+        until(lambda: all(client.reader.has_begun() for client in running.server._bound()._clients))
+        started_s = time.monotonic()
+        running.server.stop()
+        assert peer.expect().status == 408
+        assert peer.ended()
+        peer.socket.close()
+        running.wait(5)
+        assert time.monotonic() - started_s < LINGER_S + 2
+
+    @pytest.mark.parametrize("size", [1000, 1_000_000])
+    def test_a_body_that_does_not_go_on_is_waited_for_somewhat_longer(self, serve: Serve, size: int) -> None:
+        """Whether it has taken a thread (the large one) or not."""
+        running = serve(echo)
+        peer = running.connect()
+        peer.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size, b"a" * 500)
+        until(lambda: (len(running.server._bound()._waiting) == 0) is (size == 1_000_000))
+        started_s = time.monotonic()
+        running.server.stop()
+        assert peer.expect(method="POST").status == 408
+        assert LINGER_S < time.monotonic() - started_s < BODY_S + 2
+
     def test_new_connections_are_refused(self, serve: Serve) -> None:
         gate = Gate()
         running = serve(gate)
@@ -137,6 +173,14 @@ class TestGraceful:
         running.server.stop()
         running.wait(5)
         assert told.is_set()
+
+
+def dribble(peer: Peer, ended: threading.Event) -> None:
+    """Send a head without end."""
+    peer.send(HALF_A_HEAD)
+    with suppress(OSError):  # nobody takes it any more
+        while not ended.wait(0.02):
+            peer.send(b"a")
 
 
 class TestUnderLoad:
@@ -179,6 +223,32 @@ class TestUnderLoad:
             wrong = [one.result(10) for one in asking]
         running.wait(5)
         assert wrong == [[]] * 12
+
+    def test_no_request_fails_either_with_all_sorts_of_others_about(
+        self, serve: Serve, kind: str, trusting: ssl.SSLContext
+    ) -> None:
+        """Idle, silent, in the middle of a ClientHello or of a head, and dribbling: none of them holds up the stop."""
+        running = serve(slow, threads=4)
+        asked, ended = threading.Semaphore(0), threading.Event()
+        with ExitStack() as stack, ThreadPoolExecutor(9) as pool:
+            stack.callback(ended.set)
+            for _ in range(3):
+                assert running.connect().request().status == 200
+                running.connect()
+                running.connect().send(HALF_A_HEAD)
+                stack.enter_context(silent(running.address))
+                stack.enter_context(silent(running.address, b"" if kind == "plain" else client_hello(trusting)[:100]))
+            dribbling = pool.submit(dribble, running.connect(), ended)
+            asking = [pool.submit(self.ask_until_the_end, running, asked) for _ in range(8)]
+            for _ in range(16):
+                assert asked.acquire(timeout=5)
+            started_s = time.monotonic()
+            running.server.stop()
+            assert [one.result(10) for one in asking] == [[]] * 8
+            running.wait(5)
+            assert time.monotonic() - started_s < 2 * LINGER_S + 2
+            ended.set()
+            dribbling.result(5)
 
 
 class TestGrace:
