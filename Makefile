@@ -49,11 +49,15 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@touch $@
 
 # Universal: one file serves every Python from 3.11 on and every platform. No index is named in it.
-LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --no-header --quiet pyproject.toml --group build
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-header --quiet
+LOCK := $(COMPILE) pyproject.toml --group build
+SSLYZE := tests/end_to_end/sslyze
 lock:
 	$(LOCK) --output-file requirements/run.txt
 	$(LOCK) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	echo setuptools | $(COMPILE) --no-annotate --output-file $(SSLYZE)-build-requirements.txt -
+	echo sslyze | $(COMPILE) --no-annotate --output-file $(SSLYZE)-requirements.txt -
 
 clean:
 	rm -rf $(VENV)

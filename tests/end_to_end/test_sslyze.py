@@ -2,10 +2,7 @@
 
 sslyze holds cryptography back to versions that this project is past, so it gets an environment of its own: made once
 (in some 10 seconds), kept in pytest's cache or where SSLYZE_VENV says, made anew when what is pinned changes. The two
-files that pin it are made so (and from `setuptools` the other one, which builds sslyze: it comes as source):
-
-    echo sslyze | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-        --no-emit-index-url --no-emit-find-links --output-file tests/end_to_end/sslyze-requirements.txt
+files that pin it come from `make lock`; one of them builds sslyze, which comes as source.
 
 sslyze 6.3.1 carries the profile's version 5.7, `certs._policy` is of 6.0. What both admit is the same, but for three
 DHE ciphers in 5.7 that we do not have, and for certificates, which in 5.7 are valid for 366 days at most. It looks at
