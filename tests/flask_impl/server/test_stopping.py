@@ -21,7 +21,7 @@ pytestmark = pytest.mark.end_to_end
 
 
 LINGER_S = 0.3
-BODY_S = 0.8
+BODY_S = 0.4
 HALF_A_HEAD = b"GET / HTTP/1.1\r\nHost: dev"
 
 
@@ -30,6 +30,7 @@ def _sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flask_impl.server._loop._STOP_LINGER_S", LINGER_S)
     monkeypatch.setattr("flask_impl.server._loop.STOPPING_IDLE_S", BODY_S)
     monkeypatch.setattr("flask_impl.server._body.STOPPING_IDLE_S", BODY_S)
+    monkeypatch.setattr("flask_impl.server._body._LOOK_S", 0.05)
     monkeypatch.setattr("flask_impl.server._server._LAST_WORDS_S", 0.2)
 
 
