@@ -403,6 +403,8 @@ class Connection(asyncio.BufferedProtocol):
         task.add_done_callback(self._service.tasks.discard)
 
     async def _converse(self, extensions: dict[str, Any]) -> None:
+        if self._transport is None or self.phase is Phase.PARTING:
+            return  # it was the client's last word as well
         service = self._service
         try:
             async with Exchanges(service.app, self._limits, self, extensions) as exchanges:
@@ -414,6 +416,7 @@ class Connection(asyncio.BufferedProtocol):
                 await self._over.wait()
                 reading.cancel()
                 await http.handle(Closed())
+                self.part()  # now: the application may take its time
         except Exception:  # noqa: BLE001 (a defect of this server; the other clients should not suffer from it)
             _log.exception("%s: the server failed", self)
         finally:

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,7 +150,7 @@ class TestAnswer:
         connection = impatient.tls()
         connection.sendall(b"GET /?30 HTTP/1.1\r\nHost: device\r\n\r\n" * 2)
         wait_until(lambda: impatient.running() == 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leave with a reset
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leave with a reset
         connection.close()
         wait_until(lambda: impatient.running() == 0)
 

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_clients_that_leave_are_no_trouble(server: TinyServer) -> None:
     for said in (b"", hello()[:20], hello()):
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(said)
+    answers = Answers()
+    ask(server.client(), answers)
+    assert answers.statuses == [200]
+    assert server.lines() == []
+
+
+def test_clients_that_leave_after_the_handshake_are_none_either(server: TinyServer) -> None:
+    server.forget()
+    for _ in range(20):
+        client = server.tls()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leave with a reset
+        client.close()
     answers = Answers()
     ask(server.client(), answers)
     assert answers.statuses == [200]
