@@ -28,9 +28,6 @@ HALF_A_HEAD = b"GET / HTTP/1.1\r\nHost: dev"
 @pytest.fixture(autouse=True)
 def _sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flask_impl.server._loop._STOP_LINGER_S", LINGER_S)
-    monkeypatch.setattr("flask_impl.server._loop.STOPPING_IDLE_S", BODY_S)
-    monkeypatch.setattr("flask_impl.server._body.STOPPING_IDLE_S", BODY_S)
-    monkeypatch.setattr("flask_impl.server._body._LOOK_S", 0.05)
     monkeypatch.setattr("flask_impl.server._server._LAST_WORDS_S", 0.2)
 
 
@@ -133,8 +130,13 @@ class TestGraceful:
         assert time.monotonic() - started_s < LINGER_S + 2
 
     @pytest.mark.parametrize("size", [1000, 1_000_000])
-    def test_a_body_that_does_not_go_on_is_waited_for_somewhat_longer(self, serve: Serve, size: int) -> None:
+    def test_a_body_that_does_not_go_on_is_waited_for_somewhat_longer(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch, size: int
+    ) -> None:
         """Whether it has taken a thread (the large one) or not."""
+        monkeypatch.setattr("flask_impl.server._loop.STOPPING_IDLE_S", BODY_S)
+        monkeypatch.setattr("flask_impl.server._body.STOPPING_IDLE_S", BODY_S)
+        monkeypatch.setattr("flask_impl.server._body._LOOK_S", 0.05)
         running = serve(echo)
         peer = running.connect()
         peer.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size, b"a" * 500)
