@@ -84,7 +84,7 @@ class StreamedBody(io.RawIOBase):
         try:
             if self._continue_due and not self._answered():
                 self._continue_due = False
-                send_all(self._connection, _CONTINUE, self._limits.send_idle_s)
+                send_all(self._connection, _CONTINUE, self._limits.send_idle_s, self._limits.send_rate)
             data = self._receive_in_time()
         except TimeoutError as error:
             raise BodyTimeoutError("the body did not arrive in time") from error

@@ -194,9 +194,14 @@ def receive_by(connection: Connection, deadline_s: float) -> bytes:
         wait(connection, event, deadline_s)
 
 
-def send_all(connection: Connection, data: bytes | memoryview, idle_s: float) -> None:
-    """Send all of the data. Raises TimeoutError once the client has taken nothing for so long, or OSError."""
+def send_all(connection: Connection, data: bytes | memoryview, idle_s: float, rate: float) -> None:
+    """Send all of the data. Raises TimeoutError once the client has taken nothing for so long, or OSError.
+
+    rate: octets per second that it has to take on average once idle_s is over; nothing or next to nothing is the same.
+    """
     rest: bytes | memoryview = data if len(data) <= RECORD else memoryview(data)
+    taken = 0
+    waited_s = 0.0
     while rest:
         try:
             sent = connection.send(rest if len(rest) <= RECORD else rest[:RECORD])
@@ -204,5 +209,8 @@ def send_all(connection: Connection, data: bytes | memoryview, idle_s: float) ->
             event = blocked.event
         else:
             rest = rest[sent:]
+            taken += sent
             continue
-        wait(connection, event, time.monotonic() + idle_s)
+        now_s = time.monotonic()
+        wait(connection, event, now_s + idle_s + min(0.0, taken / rate - waited_s))
+        waited_s += time.monotonic() - now_s

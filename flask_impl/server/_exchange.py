@@ -96,6 +96,6 @@ class Exchange:
 
     def _send(self, connection: Connection, data: bytes | memoryview) -> None:
         try:
-            send_all(connection, data, self._limits.send_idle_s)
+            send_all(connection, data, self._limits.send_idle_s, self._limits.send_rate)
         except OSError as error:
             raise LostClientError(str(error)) from error

@@ -29,6 +29,10 @@ class Limits:
     send_idle_s: float = 10.0
     """How long a client may take nothing of its answer. Slow readers are welcome, stopped ones hold a thread."""
 
+    send_rate: float = 1000.0
+    """Octets per second that it must take on average of each piece that the application gives, once `send_idle_s` is
+    over: whoever takes an octet now and then would hold a thread as well."""
+
     linger_s: float = 5.0
     """After the last answer on a connection of which the client is still sending. To close at once would be a reset,
     which can destroy the answer on its way; to read on for ever would be no limit at all."""

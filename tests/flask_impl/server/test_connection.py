@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from flask_impl.server._contexts import transport
 from tests.flask_impl.server.conftest import server_context, until
 from tests.flask_impl.server.peers import client_hello
 
+RATE = 1000.0  # octets/s
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -151,7 +153,7 @@ class TestSend:
     @pytest.mark.parametrize("size", [1, RECORD, RECORD + 1, 300_000])
     def test_all_of_it(self, ends: Ends, size: int) -> None:
         data = bytes(number % 251 for number in range(size))
-        send_all(ends.server, data, 1)
+        send_all(ends.server, data, 1, RATE)
         received = b""
         while len(received) < size:
             received += ends.client.recv(65536)
@@ -162,8 +164,26 @@ class TestSend:
             again(lambda: ends.server.send(b"a" * RECORD))
         started_s = time.monotonic()
         with pytest.raises(TimeoutError):
-            send_all(ends.server, b"a" * RECORD, 0.05)
+            send_all(ends.server, b"a" * RECORD, 0.05, RATE)
         assert 0.05 <= time.monotonic() - started_s < 1
+
+    def test_to_a_client_that_takes_a_little_now_and_then(self, ends: Ends) -> None:
+        """Never nothing for so long that it would be idle, and never enough."""
+        gave_up = threading.Event()
+
+        def nibble() -> None:
+            with contextlib.suppress(OSError):
+                while not gave_up.wait(0.05):
+                    ends.client.recv(65536)
+
+        nibbling = threading.Thread(target=nibble)
+        nibbling.start()
+        try:
+            with pytest.raises(TimeoutError):
+                send_all(ends.server, b"a" * (1 << 26), 0.5, rate=1e9)
+        finally:
+            gave_up.set()
+            nibbling.join()
 
     def test_goes_on_after_it_was_blocked(self, ends: Ends) -> None:
         """Nothing is lost or sent twice: TLS wants the same data again, wherever they are in memory."""
@@ -175,7 +195,7 @@ class TestSend:
         received = bytearray()
         while len(received) < sent:
             received += ends.client.recv(1 << 20)
-        send_all(ends.server, data[sent : sent + 100_000], 5)
+        send_all(ends.server, data[sent : sent + 100_000], 5, RATE)
         while len(received) < sent + 100_000:
             received += ends.client.recv(1 << 20)
         assert received == data[: sent + 100_000]
