@@ -139,7 +139,7 @@ def measure(device: str, folder: Path, *, requests: int, connections: int, rotat
     options = ["--certificate", str(pair.files.chain), "--key", str(pair.files.key)]
     with (
         contextlib.redirect_stdout(sys.stderr),  # its log
-        running_device(device, folder, *options) as server,
+        running_device(device, folder, *options, shows_log=False) as server,
     ):
         history = [Rotation(pair.serial, None, time.monotonic())]
         with clients(server, pair.ca_file, connections) as record:

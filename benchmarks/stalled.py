@@ -150,7 +150,7 @@ def measure(device: str, folder: Path, cases: Sequence[Case], *, blocks: int, re
     order = random.Random(7)
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:  # the server's log
         with pinned(processors[0]):
-            server = stack.enter_context(running_device(device, folder))
+            server = stack.enter_context(running_device(device, folder, shows_log=False))
         stack.enter_context(pinned(processors[-1]))
         trusting = _trusting(server)
         be_good(server.address, trusting, requests, Times())  # warm

@@ -18,7 +18,6 @@ import random
 import signal
 import socket
 import ssl
-import sys
 import tempfile
 import threading
 import time
@@ -200,7 +199,7 @@ class Load:
 
 def stop(device: str, folder: Path, load_s: float) -> Stop:
     """Start one of DEVICES, put it under load, and stop it."""
-    with contextlib.redirect_stdout(sys.stderr), _started(device, folder) as server:  # its log
+    with _started(device, folder) as server:
         load = Load(server)
         with load.running():
             time.sleep(load_s)
@@ -216,7 +215,7 @@ def stop(device: str, folder: Path, load_s: float) -> Stop:
 
 
 def _started(device: str, folder: Path) -> contextlib.AbstractContextManager[RunningDevice]:
-    return running_device(device, folder, "--auth", "none")
+    return running_device(device, folder, "--auth", "none", shows_log=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -44,8 +44,11 @@ class RunningDevice:
 
 
 @contextlib.contextmanager
-def running_device(device: str, folder: Path, *options: str) -> Iterator[RunningDevice]:
-    """Start one of DEVICES with its state in a folder; afterwards stop it by SIGTERM, which has to go well."""
+def running_device(device: str, folder: Path, *options: str, shows_log: bool = True) -> Iterator[RunningDevice]:
+    """Start one of DEVICES with its state in a folder; afterwards stop it by SIGTERM, which has to go well.
+
+    shows_log: whether to print what it wrote, in the end; pytest keeps that to itself unless a test fails.
+    """
     module, *usual = DEVICES[device]
     ready, log = folder / "ready.json", folder / "log"
     places = ["--port", "0", "--state", str(folder / "state"), "--ready-file", str(ready)]
@@ -70,5 +73,6 @@ def running_device(device: str, folder: Path, *options: str) -> Iterator[Running
             process.wait()
             raise
         finally:
-            sys.stdout.write(log.read_text())  # pytest shows it when a test fails
-    assert status == 0
+            if shows_log:
+                sys.stdout.write(log.read_text())
+    assert status == 0, log.read_text()

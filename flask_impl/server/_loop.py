@@ -270,7 +270,7 @@ class Loop:
             _log.warning("%s: TLS handshake failed: %s", client, error)
             self.linger(client)  # OpenSSL has sent an alert, which a reset might overtake
         except OSError as error:
-            _log.info("%s: left during the TLS handshake: %s", client, error)
+            _log.debug("%s: %s", client, error)  # as port scanners and health checks do
             self.drop(client)
         else:
             self._room.shaken(client)

@@ -167,7 +167,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         if self.phase is Phase.HANDSHAKE:
-            _log.info("%s: left during the TLS handshake", self)
+            _log.debug("%s: left during the TLS handshake", self)  # as port scanners and health checks do
             self.drop()
         elif self.phase is Phase.PARTING:
             self._close()
@@ -183,7 +183,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.phase is Phase.HANDSHAKE and exc is not None:
-            _log.info("%s: left during the TLS handshake: %s", self, exc)
+            _log.debug("%s: left during the TLS handshake: %s", self, exc)
         self._transport = None
         self._end()
         self._over.set()
