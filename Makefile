@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PLAN ?= quick
 REQUIRE_ALL ?= 0
+TEST_PROCESSES ?= 2
 
 .PHONY: help report test bench lock format clean
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	REQUIRE_ALL=$(REQUIRE_ALL) $(BIN)/python -m pytest
+	REQUIRE_ALL=$(REQUIRE_ALL) $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

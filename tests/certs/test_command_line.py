@@ -320,7 +320,11 @@ class TestErrors:
 
 
 class TestHelp:
-    def test_it_is_there_for_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_is_there_for_every_command(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a screen of 100 columns and 30 lines."""
+        monkeypatch.setenv("COLUMNS", "100")
         for command in ("", *COMMANDS):
             with pytest.raises(SystemExit) as caught:
                 main([*command.split(), "--help"])
