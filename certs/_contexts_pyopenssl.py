@@ -1,13 +1,13 @@
 """The server's TLS context of pyOpenSSL: what `_contexts_stdlib` says, in the other library's words."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from OpenSSL import SSL
 
-from certs._errors import CertificateError
 from certs._files import CertificateFiles
-from certs._pairs import check_pair, read_certificates
+from certs._pairs import check_client_ca, check_pair, refused_client_ca, refused_pair
 from certs._policy import CIPHER_LIST, TlsPolicy
 
 _AlpnSelector: TypeAlias = Callable[[SSL.Connection, list[bytes]], bytes]
@@ -40,16 +40,26 @@ def pyopenssl_context(certificates: Sequence[CertificateFiles], policy: TlsPolic
             context.use_certificate_chain_file(str(files.chain))
             context.use_privatekey_file(str(files.key))
         except SSL.Error as error:
-            reason = error.args[0][-1][-1]  # a list of (library, function, reason)
-            raise CertificateError(
-                f"{files.chain}: OpenSSL refuses this certificate or its key ({reason}); issue a stronger one"
-            ) from error
+            raise refused_pair(files, _reason(error)) from error
     if policy.client_ca is not None:
-        read_certificates(policy.client_ca)
-        context.load_verify_locations(str(policy.client_ca))
-        required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if policy.client_certificate_required else 0
-        context.set_verify(SSL.VERIFY_PEER | required)
+        _ask_clients(context, policy.client_ca, required=policy.client_certificate_required)
     return context
+
+
+def _ask_clients(context: SSL.Context, ca: Path, *, required: bool) -> None:
+    check_client_ca(ca)
+    try:
+        context.load_verify_locations(str(ca))
+    except SSL.Error as error:
+        raise refused_client_ca(ca, _reason(error)) from error
+    context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0))
+    context.set_options(SSL.OP_NO_TICKET)  # see _policy on resumption
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+
+
+def _reason(error: SSL.Error) -> str:
+    """Return OpenSSL's own words, from a list of (library, function, reason)."""
+    return str(error.args[0][-1][-1]) if error.args and error.args[0] else "no reason given"
 
 
 def choose_pyopenssl_context(context: SSL.Context, choose: Callable[[str | None], SSL.Context]) -> None:

@@ -2,10 +2,10 @@
 
 import ssl
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from certs._errors import CertificateError
 from certs._files import CertificateFiles
-from certs._pairs import check_pair, read_certificates
+from certs._pairs import check_client_ca, check_pair, refused_client_ca, refused_pair
 from certs._policy import CIPHER_LIST, TlsPolicy
 
 
@@ -30,15 +30,27 @@ def stdlib_context(certificates: Sequence[CertificateFiles], policy: TlsPolicy) 
         check_pair(files)
         try:
             context.load_cert_chain(files.chain, files.key)
-        except ssl.SSLError as error:
-            raise CertificateError(
-                f"{files.chain}: OpenSSL refuses this certificate or its key ({error.reason}); issue a stronger one"
-            ) from error
+        except OSError as error:  # ssl.SSLError is one
+            raise refused_pair(files, _reason(error)) from error
     if policy.client_ca is not None:
-        read_certificates(policy.client_ca)
-        context.load_verify_locations(policy.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED if policy.client_certificate_required else ssl.CERT_OPTIONAL
+        _ask_clients(context, policy.client_ca, required=policy.client_certificate_required)
     return context
+
+
+def _ask_clients(context: ssl.SSLContext, ca: Path, *, required: bool) -> None:
+    check_client_ca(ca)
+    try:
+        context.load_verify_locations(ca)
+    except OSError as error:
+        raise refused_client_ca(ca, _reason(error)) from error
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    # See _policy on resumption. What is left: sessions of TLS 1.2 by their ids, which Python has no call to switch off.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+
+
+def _reason(error: OSError) -> str:
+    return str((error.reason if isinstance(error, ssl.SSLError) else error.strerror) or error)
 
 
 def choose_stdlib_context(context: ssl.SSLContext, choose: Callable[[str | None], ssl.SSLContext]) -> None:

@@ -60,6 +60,25 @@ def read_pair(files: CertificateFiles) -> Pair:
     return Pair(chain, key)
 
 
+def check_client_ca(path: Path) -> None:
+    """Say whether a file holds what clients' certificates can be checked against. Raises CertificateError."""
+    try:
+        read_certificates(path)
+    except CertificateError as error:
+        reason = str(error).partition(";")[0].removeprefix(f"{path}: ")
+        raise refused_client_ca(path, reason) from error
+
+
+def refused_client_ca(path: Path, reason: str) -> CertificateError:
+    """Return the error of a file that was to name the CA of clients."""
+    return CertificateError(f"{path}: no use as the CA of clients ({reason}); name a PEM file with its certificate")
+
+
+def refused_pair(files: CertificateFiles, reason: str) -> CertificateError:
+    """Return the error of a pair that a TLS library does not want: too weak for it, or damaged further down."""
+    return CertificateError(f"{files.chain}: OpenSSL refuses this certificate or its key ({reason}); {_AGAIN}")
+
+
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """Return the certificates of a PEM file, at least one, in the file's order. Raises CertificateError."""
     content = read_bytes(path)

@@ -46,7 +46,9 @@ CIPHER_LIST: Final = ":".join(_CIPHERS)
 class TlsPolicy:
     """What a server's context may be told beyond the table above.
 
-    Not here, because they are never otherwise: session tickets are on, renegotiation and compression are off.
+    Not here, because they are never otherwise: renegotiation and compression are off. Sessions can be resumed, unless
+    clients are asked for certificates: a resumed handshake verifies nothing, so that a client whose certificate has
+    expired, or whose CA was taken away, would be let in for as long as it comes back in time.
     """
 
     versions: frozenset[TlsVersion] = ALL_VERSIONS

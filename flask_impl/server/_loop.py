@@ -240,7 +240,10 @@ class Loop:
 
     def _do_what_is_asked(self) -> None:
         while self._asked:
-            self._asked.popleft()()
+            try:
+                self._asked.popleft()()
+            except Exception:  # noqa: BLE001 (whoever asked is gone; the clients should not suffer from it)
+                _log.exception("what another thread or a signal asked for failed")
 
     def _advance(self, client: Client) -> None:
         """Go on with a client that has shaken hands and for which there was an event."""

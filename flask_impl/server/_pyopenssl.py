@@ -107,6 +107,8 @@ def _raise(error: SSL.Error) -> NoReturn:
 def _reason(error: SSL.Error) -> str:
     """Return OpenSSL's own words, from a list of (library, function, reason); the first came first, and tells most."""
     try:
-        return str(error.args[0][0][-1])
+        reason = str(error.args[0][0][-1])
     except (IndexError, TypeError):
         return str(error) or type(error).__name__
+    # pyOpenSSL does not say why.
+    return f"client certificate refused: {reason}" if reason == "certificate verify failed" else reason

@@ -150,12 +150,17 @@ class Server:
             raise ValueError(
                 "these certificates cannot be read again; give files, or a certs.ServerTls, as ssl_context"
             )
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Do what SIGHUP asks for: `reload`, or, where there is nothing to read again, go on."""
         # Not here: a signal may have come in the middle of a handshake that holds the lock on the certificates.
         self._bound().call_soon(self._reload)
 
     def _reload(self) -> None:
         tls = self._transport.renewable
         if tls is None:
+            _log.info("SIGHUP: there are no certificate files to read again")
             return
         try:
             tls.reload()
@@ -284,9 +289,11 @@ def _obeying_signals(server: Server, grace_s: float) -> Iterator[None]:
     def stop(_signal: int, _frame: object) -> None:
         server.stop(next(grace, 0.0))
 
-    handlers: dict[signal.Signals, Callable[[int, object], None]] = {signal.SIGTERM: stop, signal.SIGINT: stop}
-    if server.renewable:
-        handlers[signal.SIGHUP] = lambda _signal, _frame: server.reload()
+    handlers: dict[signal.Signals, Callable[[int, object], None]] = {
+        signal.SIGTERM: stop,
+        signal.SIGINT: stop,
+        signal.SIGHUP: lambda _signal, _frame: server.hang_up(),  # a service manager's reload must never be an end
+    }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
@@ -304,7 +311,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(error.errno, f"cannot listen on {host} port {port}: {error.strerror}") from error
     return listener

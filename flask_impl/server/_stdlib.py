@@ -80,4 +80,6 @@ class StdlibConnection(PlainConnection):
 
 def _reason(error: ssl.SSLError) -> str:
     """Return OpenSSL's own words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"client certificate refused: {error.verify_message}"
     return (error.reason or str(error)).replace("_", " ").lower()

@@ -258,10 +258,11 @@ class Connection(asyncio.BufferedProtocol):
             if self._tls is not None:
                 self._tls.end()
                 self._write(self._tls.take_outgoing())
-            self._end()
-            self._close()
-        else:
-            self.drop()
+            if not self._transport.get_write_buffer_size():  # to close would wait for a client that takes nothing
+                self._end()
+                self._close()
+                return
+        self.drop()
 
     def drop(self) -> None:
         """Go away without a word."""

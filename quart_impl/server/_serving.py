@@ -51,7 +51,7 @@ def serve(
     is an error in the log, and the server goes on as before. None: HTTP in the clear.
     connections: how many are open at a time. Above that whoever has stalled for a second makes room, or has been idle
     longest; where there is nobody, new ones wait unaccepted.
-    pending_connections: how many of them may not have sent a request yet. Above that the one that came first goes.
+    pending_connections: how many of them may not have sent a request yet. Above that the longest stalled goes.
     limits: on what one client can cost, and on the stop; see Limits.
     accepting: called once connections are accepted. stopping: called when the stop begins.
 
@@ -95,8 +95,7 @@ async def _serve(
     stop = Stop(limits)
     loop.add_signal_handler(signal.SIGTERM, stop.ask)  # a server may be told to stop while it starts
     loop.add_signal_handler(signal.SIGINT, stop.interrupt)
-    if isinstance(tls, ServerTls):
-        loop.add_signal_handler(signal.SIGHUP, _reload, tls)
+    loop.add_signal_handler(signal.SIGHUP, _reload, tls)
     config = _Config()
     service = Service(
         app=app,
@@ -173,7 +172,10 @@ async def _lifespan(app: ASGIFramework, config: Config, state: dict[str, Any]) -
             _log.error("%s", error)
 
 
-def _reload(tls: ServerTls[ssl.SSLContext]) -> None:
+def _reload(tls: ServerTls[ssl.SSLContext] | ssl.SSLContext | None) -> None:
+    if not isinstance(tls, ServerTls):
+        _log.info("SIGHUP: there are no certificate files to read again")  # but a service manager's reload is no end
+        return
     try:
         tls.reload()
     except CertificateError as error:

@@ -298,13 +298,17 @@ class TestWhatIsWrong:
             make_context(mixed, TlsPolicy())
 
     def test_a_client_ca_that_is_none(self, make_context: MakeContext, files: CertificateFiles, tmp_path: Path) -> None:
-        with pytest.raises(CertificateError, match=r"absent\.pem: no such file"):
+        with pytest.raises(CertificateError, match=r"absent\.pem: no use as the CA of clients \(no such file\)"):
             make_context(files, TlsPolicy(client_ca=tmp_path / "absent.pem"))
-        with pytest.raises(CertificateError, match="are the two files swapped"):
+        with pytest.raises(CertificateError, match=r"holds a private key .*; name a PEM file with its certificate"):
             make_context(files, TlsPolicy(client_ca=files.key))
+        damaged = tmp_path / "damaged.pem"
+        damaged.write_bytes(files.chain.read_bytes() + b"-----BEGIN CERTIFICATE-----\nMIIB")
+        with pytest.raises(CertificateError, match=r"damaged\.pem: no use as the CA of clients"):
+            make_context(files, TlsPolicy(client_ca=damaged))
 
     def test_a_key_that_openssl_finds_too_weak(self, make_context: MakeContext, weak_files: CertificateFiles) -> None:
-        with pytest.raises(CertificateError, match=r"(?i)refuses this certificate.*ee.key.too.small.*stronger"):
+        with pytest.raises(CertificateError, match=r"(?i)refuses this certificate.*ee.key.too.small.*issue a new one"):
             make_context(weak_files, TlsPolicy())
 
     def test_the_ca_that_a_client_is_to_trust(self, files: CertificateFiles, tmp_path: Path) -> None:

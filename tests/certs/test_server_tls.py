@@ -188,6 +188,27 @@ class TestRenewal:
 class TestWhatCannotBeUsed:
     """It is warned of once, and changes nothing."""
 
+    def test_a_damaged_ca_of_clients(
+        self,
+        make_tls: MakeTls,
+        issue: Issue,
+        client: ssl.SSLContext,
+        client_files: CertificateFiles,
+        clock: Clock,
+        warnings: Callable[[], list[str]],
+        tmp_path: Path,
+    ) -> None:
+        trusted = tmp_path / "clients.pem"
+        trusted.write_bytes(client_files.chain.read_bytes())
+        tls = make_tls([issue("a")], TlsPolicy(client_ca=trusted))
+        client.load_cert_chain(client_files.chain, client_files.key)
+        trusted.write_bytes(client_files.chain.read_bytes() + b"-----BEGIN CERTIFICATE-----\nMIIB")
+        for _ in range(3):
+            clock.pass_by()
+            visit(client, tls.context)
+        assert len(warnings()) == 1
+        assert str(trusted) in warnings()[0]
+
     @pytest.mark.parametrize(
         "content", [b"", b"-----BEGIN CERTIFICATE-----\nMIIB", None], ids=["empty", "half", "gone"]
     )

@@ -1,14 +1,20 @@
 """Who makes room for whom; first without a network, then with one."""
 
+import asyncio
+import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import Mock
 
 import pytest
 
 from certs import CertificateFiles
+from quart_impl.server import Limits
 from quart_impl.server._bounds import Bounds
-from quart_impl.server._connection import Phase
+from quart_impl.server._connection import Connection, Phase, Service
 from tests.quart_impl.serving import HALF_HELLO, Answers, ask, seconds_until_end, tiny_server
 
 NOW_S = 1000.0
@@ -37,6 +43,42 @@ def bounds(*clients: Client, connections: int = 100, pending: int = 100) -> Boun
         if client.phase is not Phase.HANDSHAKE:
             made.entered(client)  # type: ignore[arg-type]  # as above
     return made
+
+
+class Transport:
+    """As much of one as making room takes."""
+
+    def __init__(self, unsent: int) -> None:
+        self.unsent = unsent
+        self.ended = ""
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def close(self) -> None:
+        self.ended = "closed"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+
+@pytest.mark.parametrize(("unsent", "ended"), [(0, "closed"), (1, "aborted")])
+def test_who_takes_nothing_of_its_answer_is_not_waited_for(unsent: int, ended: str) -> None:
+    """To close a connection waits until everything is sent, which may be never; nobody would look at it any more."""
+
+    async def leaves() -> str:
+        here, there = socket.socketpair()
+        with here, there:
+            connection = Connection(
+                cast("Service", SimpleNamespace(limits=Limits(), tls=None, watcher=Mock())), here, None
+            )
+            transport = Transport(unsent)
+            connection._transport = cast("asyncio.Transport", transport)
+            connection.phase = Phase.IDLE
+            connection.make_room()
+            return transport.ended
+
+    assert asyncio.run(leaves()) == ended
 
 
 class TestPending:

@@ -266,8 +266,8 @@ class TestClientCertificates:
         ("which", "alert", "in_words", "line"),
         [
             ("none", HANDSHAKE_FAILURE, "certificate required", "peer did not return a certificate"),
-            ("expired", CERTIFICATE_EXPIRED, "certificate expired", "certificate verify failed"),
-            ("of another CA", UNKNOWN_CA, "unknown ca", "certificate verify failed"),
+            ("expired", CERTIFICATE_EXPIRED, "certificate expired", "client certificate refused: .+"),
+            ("of another CA", UNKNOWN_CA, "unknown ca", "client certificate refused: .+"),
         ],
     )
     def test_that_will_not_do(
@@ -289,7 +289,7 @@ class TestClientCertificates:
         until(lambda: len(warnings(caplog)) == 1)
         assert in_words in self.talk(running, certificate, shown, SSL.TLS1_3_VERSION)[1]
         until(lambda: len(warnings(caplog)) == 2)
-        assert all(warning.endswith(f"TLS handshake failed: {line}") for warning in warnings(caplog))
+        assert all(re.search(f": TLS handshake failed: {line}$", warning) for warning in warnings(caplog))
         assert "Traceback" not in caplog.text
         good = client_context(certificate.chain)
         somebody = tmp_path / "certificates" / "clients" / "somebody"
