@@ -25,7 +25,7 @@ of its own: {PROGRAM} issue --help
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, which sets `command` to what is to be run."""
     whole = main_parser(_DESCRIPTION)
-    commands = whole.add_subparsers(metavar="COMMAND", title="commands", required=True)
+    commands = whole.add_subparsers(prog=whole.prog, metavar="COMMAND", title="commands", required=True)
     for command in (_init, _issue, _self_signed, _show, _check, _renew):
         command.add(commands)
     return whole

@@ -53,7 +53,8 @@ class Terms:
 def to_renew(layout: Layout, names: list[str]) -> list[CertificateFiles]:
     """Return the certificates that are meant: named ones, or all in the folder.
 
-    A name is a kind's or a client's in the folder, or a folder anywhere. Raises CertificateError for an unknown one.
+    A name is a kind's or a client's in the folder, or a folder anywhere, or the chain.pem in it. Raises
+    CertificateError for an unknown one.
     """
     if not names:
         return layout.issued()
@@ -61,7 +62,9 @@ def to_renew(layout: Layout, names: list[str]) -> list[CertificateFiles]:
 
 
 def _named(layout: Layout, name: str) -> CertificateFiles:
-    places = [layout.folder / "certificates" / name, layout.clients / name, Path(name)]
+    named = Path(name)
+    folder = named.parent if named.name == pair_in(named).chain.name else named
+    places = [layout.folder / "certificates" / name, layout.clients / name, folder]
     for place in places:
         if pair_in(place).chain.exists():
             return pair_in(place)

@@ -95,6 +95,8 @@ def _for_server(options: argparse.Namespace) -> Iterator[str]:
     if options.out is None and not covers_loopback(leaf):
         yield f"note: not good for all of {', '.join(LOOPBACK_NAMES)}; whoever connects to those is warned of it"
     yield f"serve with it: python -m flask_impl --certificate {quoted(files.chain)} --key {quoted(files.key)}"
+    if options.out is not None:
+        yield f"renew it, by name, with: python -m certs renew {quoted(options.out)}"
     yield trust_line(layout.ca.chain, names[0])
 
 
