@@ -66,8 +66,8 @@ async def app(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
 
 async def serve_hypercorn(port: int, key: str) -> None:
     """Hypercorn, with every timeout that it has."""
-    from hypercorn import Config  # noqa: PLC0415
-    from hypercorn.asyncio import serve  # noqa: PLC0415
+    from hypercorn import Config  # noqa: PLC0415 (only one of the two servers is loaded: its memory is measured)
+    from hypercorn.asyncio import serve  # noqa: PLC0415 (as above)
 
     config = Config.from_mapping(
         bind=f"127.0.0.1:{port}",
@@ -84,7 +84,7 @@ async def serve_hypercorn(port: int, key: str) -> None:
 def serve_own(port: int, key: str) -> None:
     """The server that this project has around Hypercorn's HTTP."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from quart_impl.server import ALPN, Limits, serve  # noqa: PLC0415
+    from quart_impl.server import ALPN, Limits, serve  # noqa: PLC0415 (only one of the two servers is loaded)
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(key)

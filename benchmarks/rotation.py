@@ -178,7 +178,7 @@ def lateness(history: Sequence[Rotation], visits: Sequence[Visit]) -> Iterator[t
         missed = numbers[visit.serial] + 1
         if missed <= newest:
             way = history[missed].way
-            assert way is not None  # noqa: S101 the first one takes nobody's place
+            assert way is not None  # noqa: S101 (the first one takes nobody's place)
             yield way, visit.began_s - history[missed].since_s
 
 
@@ -250,7 +250,7 @@ def connect(address: tuple[str, int], trusting: ssl.SSLContext) -> tuple[ssl.SSL
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection = trusting.wrap_socket(plain, server_hostname=NAME)
     shown = connection.getpeercert(binary_form=True)
-    assert shown is not None  # noqa: S101 the handshake is over
+    assert shown is not None  # noqa: S101 (the handshake is over)
     return connection, Visit(began_s, x509.load_der_x509_certificate(shown).serial_number)
 
 

@@ -19,7 +19,7 @@ def application(_environ: WSGIEnvironment, start_response: StartResponse) -> Ite
 
 def main() -> None:
     """Serve it as anybody would: a pair of files, renewed while it runs, and every limit in place."""
-    from certs import CertificateFiles, TlsPolicy, pyopenssl_server_tls, stdlib_server_tls  # noqa: PLC0415
+    from certs import CertificateFiles, TlsPolicy, pyopenssl_server_tls, stdlib_server_tls  # noqa: PLC0415 (as below)
     from flask_impl.server import serve  # noqa: PLC0415 (not for gunicorn, which imports this module as well)
 
     backend, port, chain, key = sys.argv[1:]
