@@ -31,6 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 
+from benchmarks.pinning import NotMeasured, pinned
 from certs import KeyKind
 from device_api.state import open_state
 from harness.recording import read_recording
@@ -71,10 +72,6 @@ http {
 }
 """)
 ANSWER = json.dumps({"ietf-system:system-state": {"clock": {"boot-datetime": "2026-11-24T07:00:00Z"}}}).ljust(219)
-
-
-class NotMeasured(Exception):  # noqa: N818 what is printed, not an error of ours
-    """This machine or this run cannot give the figure; str() says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +154,6 @@ def locust(locustfile: Path, seconds: float, *options: str, **environ: str) -> N
     done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotMeasured(f"Locust ended with status {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
-
-
-@contextmanager
-def pinned(processor: int) -> Iterator[None]:
-    """What is started in here runs on one processor."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {processor})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextmanager

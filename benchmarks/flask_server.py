@@ -36,7 +36,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.bad_clients import Kind
-from benchmarks.client import NotMeasured, await_listening, pinned
+from benchmarks.client import await_listening
+from benchmarks.pinning import NotMeasured, pinned
 from certs import (
     PINNED_GROUP,
     CertificateFiles,

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from benchmarks.pinning import NotMeasured
 from certs import CertificateFiles, KeyKind, client_context, ensure_ca, issue_certificate
 from tests.devices import DEVICES, RunningDevice, running_device
 
@@ -38,10 +39,6 @@ INTERVAL_S = 0.5  # at least, so that the server's own watch, four times a secon
 PAUSE_S = 0.02  # of clients that keep their connection; else they would leave the others no requests
 TIMEOUT_S = 10.0
 NAME = "localhost"
-
-
-class NotMeasured(Exception):  # noqa: N818 what is printed, not an error of ours
-    """This run cannot give the figure; str() says why."""
 
 
 class Way(StrEnum):

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.bad_clients import Kind
-from benchmarks.client import pinned
+from benchmarks.pinning import NotMeasured, pinned
 from certs import client_context
 from tests.devices import DEVICES, RunningDevice, running_device
 
@@ -37,10 +37,6 @@ COUNTS = (1, 50, 200)
 GOAL = 2.0
 TIMEOUT_S = 10.0
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-class NotMeasured(Exception):  # noqa: N818 what is printed, not an error of ours
-    """This run cannot give the figure; str() says why."""
 
 
 @dataclass(slots=True)
