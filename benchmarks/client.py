@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 
-from benchmarks.pinning import NotMeasured, pinned
+from benchmarks.pinning import NotMeasuredError, pinned
 from certs import KeyKind
 from device_api.state import open_state
 from harness.recording import read_recording
@@ -107,7 +107,7 @@ def ours(server: Server, seconds: float, folder: Path) -> Cost:
     busy = [piece for piece in read_recording(record).slices if piece.requests and piece.users == CONNECTIONS][4:]
     errors = [reason for piece in busy for reason in piece.errors]
     if errors or not busy:
-        raise NotMeasured(f"our client failed: {', '.join(errors) or 'no request at all'}")
+        raise NotMeasuredError(f"our client failed: {', '.join(errors) or 'no request at all'}")
     return Cost(sum(piece.requests for piece in busy), sum(piece.generator_cpu_us for piece in busy))
 
 
@@ -122,7 +122,7 @@ def fast_http_user(server: Server, seconds: float, folder: Path) -> Cost:
     )  # fmt: skip
     counted = json.loads(result.read_text(encoding="ascii"))
     if counted["failures"]:
-        raise NotMeasured(f"FastHttpUser had {counted['failures']} failures")
+        raise NotMeasuredError(f"FastHttpUser had {counted['failures']} failures")
     return Cost(counted["requests"], counted["cpu_us"])
 
 
@@ -137,7 +137,7 @@ def wrk(server: Server, seconds: float, folder: Path) -> Cost:
         process.returncode = status
     counted = re.search(r"(\d+) requests in", output.read_text(encoding="ascii"))
     if status or counted is None or "Non-2xx" in output.read_text(encoding="ascii"):
-        raise NotMeasured("wrk failed")
+        raise NotMeasuredError("wrk failed")
     return Cost(int(counted[1]), (usage.ru_utime + usage.ru_stime) * 1e6)
 
 
@@ -153,7 +153,7 @@ def locust(locustfile: Path, seconds: float, *options: str, **environ: str) -> N
     ]  # fmt: skip
     done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotMeasured(f"Locust ended with status {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+        raise NotMeasuredError(f"Locust ended with status {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def nginx(folder: Path, processor: int) -> Iterator[Server]:
     for name, found in (("nginx", program), ("wrk", shutil.which("wrk"))):
         if found is None:
             package = "nginx-light" if name == "nginx" else name
-            raise NotMeasured(f"{name} is not installed: apt-get install {package}")
+            raise NotMeasuredError(f"{name} is not installed: apt-get install {package}")
     state = open_state(folder / "state")
     files = state.certificate(KeyKind.ECDSA_P256)
     with socket.socket() as probe:
@@ -200,14 +200,14 @@ def await_listening(port: int, process: subprocess.Popen[bytes]) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    raise NotMeasured("nginx did not start")
+    raise NotMeasuredError("nginx did not start")
 
 
 def measure(blocks: int, seconds: float) -> dict[str, list[Cost]]:
     """Run all generators once a block; return their costs, one a block."""
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise NotMeasured("it takes two processors: one for the server, one for the generator")
+        raise NotMeasuredError("it takes two processors: one for the server, one for the generator")
     costs: dict[str, list[Cost]] = {name: [] for name in GENERATORS}
     order = random.Random(3)
     with tempfile.TemporaryDirectory() as name, nginx(Path(name), processors[0]) as server, pinned(processors[-1]):
@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         costs = measure(options.blocks, options.seconds)
-    except NotMeasured as reason:
+    except NotMeasuredError as reason:
         print(f"not measured: {reason}")
         return 1
     us = {name: [cost.us_per_request for cost in of_blocks] for name, of_blocks in costs.items()}

@@ -72,8 +72,9 @@ def our_check() -> Callable[[], object]:
         position += 1
         if isinstance(verdict, Claim):
             verdict = verdict.settle(unused=store.use(verdict))
-        if isinstance(verdict, Refused):
-            raise RuntimeError(f"the benchmark is wrong: {verdict.reason}")  # noqa: TRY004 -- not about types
+        match verdict:
+            case Refused():
+                raise RuntimeError(f"the benchmark is wrong: {verdict.reason}")
 
     return check
 

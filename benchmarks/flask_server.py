@@ -37,7 +37,7 @@ from pathlib import Path
 
 from benchmarks.bad_clients import Kind
 from benchmarks.client import await_listening
-from benchmarks.pinning import NotMeasured, pinned
+from benchmarks.pinning import NotMeasuredError, pinned
 from certs import (
     PINNED_GROUP,
     CertificateFiles,
@@ -204,7 +204,7 @@ def beside_busy_ones(server: Server, name: str) -> Finding:
         time.sleep(2.0)  # for its 400 handshakes
         for _ in range(TRIES):
             if crowd.poll() is not None:
-                raise NotMeasured("wrk ended too early")
+                raise NotMeasuredError("wrk ended too early")
             worst_s = max(worst_s, *at_once(server, NEWCOMERS))
     finally:
         crowd.terminate()
@@ -221,7 +221,7 @@ def beside_half_hellos(server: Server, name: str) -> Finding:
     crowd = subprocess.Popen([*words, str(server.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if crowd.stdout is None or crowd.stdout.readline() != "ready\n":
-            raise NotMeasured("the clients with half a ClientHello did not get ready")
+            raise NotMeasuredError("the clients with half a ClientHello did not get ready")
         beside_s = max(newcomer(server) for _ in range(NEWCOMERS))
     finally:
         crowd.communicate()
@@ -264,7 +264,7 @@ def at_once(server: Server, count: int) -> list[float]:
     for thread in threads:
         thread.join()
     if len(seconds) != count:
-        raise NotMeasured("a new client was not answered")
+        raise NotMeasuredError("a new client was not answered")
     return seconds
 
 
@@ -285,7 +285,7 @@ def asked(server: Server) -> Iterator[ssl.SSLSocket]:
         tls.sendall(REQUEST)
         answer = tls.recv(4096)
         if not answer.startswith(b"HTTP/1.1 200 "):
-            raise NotMeasured(f"a client was answered {answer[:40]!r}")
+            raise NotMeasuredError(f"a client was answered {answer[:40]!r}")
         yield tls
 
 
@@ -296,7 +296,7 @@ def wrk(server: Server, seconds: float, *, new: bool) -> int:
     output = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     counted = re.search(r"(\d+) requests in", output)
     if counted is None or "Non-2xx" in output or int(counted[1]) == 0:
-        raise NotMeasured(f"wrk failed: {output.strip()}")
+        raise NotMeasuredError(f"wrk failed: {output.strip()}")
     return int(counted[1])
 
 
@@ -314,12 +314,12 @@ def free_port() -> int:
 
 
 def measure(blocks: int, seconds: float) -> list[Finding]:
-    """Measure everything. Raises NotMeasured."""
+    """Measure everything. Raises NotMeasuredError."""
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise NotMeasured("it takes two processors: one for the server, one for its clients")
+        raise NotMeasuredError("it takes two processors: one for the server, one for its clients")
     if shutil.which("wrk") is None:
-        raise NotMeasured("wrk is not installed: apt-get install wrk")
+        raise NotMeasuredError("wrk is not installed: apt-get install wrk")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 8192) if most > 0 else 8192, most))
     with tempfile.TemporaryDirectory() as name, pinned(processors[-1]):
@@ -349,7 +349,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         findings = measure(options.blocks, options.seconds)
-    except NotMeasured as reason:
+    except NotMeasuredError as reason:
         print(f"not measured: {reason}")
         return 1
     for finding in findings:

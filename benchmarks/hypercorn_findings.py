@@ -17,14 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+
+if TYPE_CHECKING:
+    from hypercorn.typing import Scope
 
 PATIENCE_S: Final = 2.0  # the server's, wherever it can be told
 WAIT_S: Final = 6.0  # ours: what has not come by then does not come
@@ -34,19 +38,18 @@ CERTIFICATE: Final = (
 )
 OLD_HELLO: Final = bytes.fromhex(f"160302002d010000290302{'00' * 32}000002c0130100")  # TLS 1.1, one cipher suite
 
-running = 0  # requests that the app waits in
+running: Final[Counter[str]] = Counter()  # requests that the app waits in, by path
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
-async def app(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 (a dictionary of ASGI's)
+async def app(scope: "Scope", receive: Receive, send: Send) -> None:
     """Answer with the method, at /late after a while; only /read reads a body; /wait and /flow are endless."""
-    global running  # noqa: PLW0603 (the shortest way to count)
     if scope["type"] != "http":
         return
     path, said = scope["path"], scope["method"].encode()
-    running += path in {"/wait", "/flow", "/late"}
+    running[path] += path in {"/wait", "/flow", "/late"}
     try:
         if path == "/read":
             while (await receive()).get("more_body"):
@@ -58,10 +61,10 @@ async def app(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while path == "/flow":
             await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
-        said = str(running).encode() if path == "/running" else said
+        said = str(running.total()).encode() if path == "/running" else said
         await send({"type": "http.response.body", "body": said, "more_body": path == "/broken"})
     finally:
-        running -= path in {"/wait", "/flow", "/late"}
+        running[path] -= path in {"/wait", "/flow", "/late"}
 
 
 async def serve_hypercorn(port: int, key: str) -> None:

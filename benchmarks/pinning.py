@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class NotMeasured(Exception):  # noqa: N818 (what is printed, not an error of ours)
+class NotMeasuredError(Exception):
     """This machine or this run cannot give the figure; str() says what is missing."""
 
 

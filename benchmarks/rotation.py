@@ -30,7 +30,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from benchmarks.pinning import NotMeasured
+from benchmarks.pinning import NotMeasuredError
 from certs import CertificateFiles, KeyKind, client_context, ensure_ca, issue_certificate
 from tests.devices import DEVICES, RunningDevice, running_device
 
@@ -131,7 +131,7 @@ class Pair:
 
 
 def measure(device: str, folder: Path, *, requests: int, connections: int, rotations: int) -> Outcome:
-    """Run one of DEVICES, with at least so many requests and exactly so many rotations. Raises NotMeasured."""
+    """Run one of DEVICES, with at least so many requests and exactly so many rotations. Raises NotMeasuredError."""
     pair = Pair(folder / "tls")
     options = ["--certificate", str(pair.files.chain), "--key", str(pair.files.key)]
     with (
@@ -173,9 +173,8 @@ def lateness(history: Sequence[Rotation], visits: Sequence[Visit]) -> Iterator[t
     for visit in visits:
         newest = bisect.bisect_right(times, visit.began_s) - 1
         missed = numbers[visit.serial] + 1
-        if missed <= newest:
-            way = history[missed].way
-            assert way is not None  # noqa: S101 (the first one takes nobody's place)
+        # Only the first has no way: it takes nobody's place, so that nobody can have missed it.
+        if missed <= newest and (way := history[missed].way) is not None:
             yield way, visit.began_s - history[missed].since_s
 
 
@@ -247,7 +246,8 @@ def connect(address: tuple[str, int], trusting: ssl.SSLContext) -> tuple[ssl.SSL
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection = trusting.wrap_socket(plain, server_hostname=NAME)
     shown = connection.getpeercert(binary_form=True)
-    assert shown is not None  # noqa: S101 (the handshake is over)
+    if shown is None:
+        raise ConnectionError("the server showed no certificate")
     return connection, Visit(began_s, x509.load_der_x509_certificate(shown).serial_number)
 
 
@@ -267,11 +267,11 @@ def ask(connection: ssl.SSLSocket) -> bool:
 
 
 def _await(server: RunningDevice, record: Record, requests: int, moment_s: float) -> None:
-    """Wait for the clients to have done so much, and for a moment of time.monotonic(). Raises NotMeasured."""
+    """Wait for the clients to have done so much, and for a moment of time.monotonic(). Raises NotMeasuredError."""
     while record.requests < requests or time.monotonic() < moment_s:
         status = server.process.poll()
         if status is not None:
-            raise NotMeasured(f"the server ended with status {status}")
+            raise NotMeasuredError(f"the server ended with status {status}")
         time.sleep(0.005)
 
 
@@ -294,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     connections=options.connections,
                     rotations=options.rotations,
                 )
-        except NotMeasured as reason:
+        except NotMeasuredError as reason:
             print(f"{device}: not measured: {reason}")
             return 1
         print(line(device, outcomes[device]), flush=True)

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.bad_clients import Kind
-from benchmarks.pinning import NotMeasured, pinned
+from benchmarks.pinning import NotMeasuredError, pinned
 from certs import client_context
 from tests.devices import DEVICES, RunningDevice, running_device
 
@@ -121,27 +121,27 @@ def be_good(address: tuple[str, int], trusting: ssl.SSLContext, requests: int, t
 
 @contextlib.contextmanager
 def beside(case: Case, address: tuple[str, int]) -> Iterator[None]:
-    """Have bad clients keep a server waiting until the block ends. Raises NotMeasured if they did not."""
+    """Have bad clients keep a server waiting until the block ends. Raises NotMeasuredError if they did not."""
     command = [sys.executable, "-m", "benchmarks.bad_clients", case.kind, str(case.count), address[0], str(address[1])]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None  # noqa: S101 (as was asked for)
     try:
         if process.stdout.readline() != "ready\n":
-            raise NotMeasured("the bad clients cannot connect")
+            raise NotMeasuredError("the bad clients cannot connect")
         yield
         stayed, _ = process.communicate(timeout=TIMEOUT_S)
         if int(stayed) < 0.9 * case.count:
-            raise NotMeasured(f"only {stayed.strip()} of {case.count} bad clients stayed")
+            raise NotMeasuredError(f"only {stayed.strip()} of {case.count} bad clients stayed")
     finally:
         process.kill()
         process.communicate()
 
 
 def measure(device: str, folder: Path, cases: Sequence[Case], *, blocks: int, requests: int) -> dict[Case, Pair]:
-    """Measure one of DEVICES. Raises NotMeasured."""
+    """Measure one of DEVICES. Raises NotMeasuredError."""
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise NotMeasured("it takes two processors: one for the server, one for the clients")
+        raise NotMeasuredError("it takes two processors: one for the server, one for the clients")
     pairs = {case: Pair() for case in cases}
     order = random.Random(7)
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:  # the server's log
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             with tempfile.TemporaryDirectory() as name:
                 outcomes[device] = measure(device, Path(name), CASES, blocks=options.blocks, requests=options.requests)
-        except NotMeasured as reason:
+        except NotMeasuredError as reason:
             print(f"{device}: not measured: {reason}")
             return 1
         for case, pair in outcomes[device].items():
