@@ -43,7 +43,7 @@ def our_check() -> Callable[[], object]:
     authenticator = Authenticator(
         realm=REALM,
         users=UserTable.parse(htdigest_line(USER, REALM, PASSWORD, Algorithm.SHA_256)),
-        nonces=Nonces(os.urandom(32), store.epoch, REALM),
+        nonces=Nonces(os.urandom(32), store, REALM),
     )
     now_s = time.time()
     client = DigestClient(USER, PASSWORD)
@@ -82,7 +82,7 @@ def our_check() -> Callable[[], object]:
 def our_challenge() -> Callable[[], object]:
     """Each call makes a 401."""
     store = MemoryReplayStore()
-    authenticator = Authenticator(realm=REALM, users=UserTable({}), nonces=Nonces(os.urandom(32), store.epoch, REALM))
+    authenticator = Authenticator(realm=REALM, users=UserTable({}), nonces=Nonces(os.urandom(32), store, REALM))
     request = DigestRequest("GET", TARGET, ())
     now_s = time.time()
     return lambda: authenticator.check(request, now_s=now_s)

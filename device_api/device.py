@@ -69,7 +69,7 @@ class Device:
             authenticator = Authenticator(
                 realm=settings.realm,
                 users=_users(settings, state),
-                nonces=Nonces(state.nonce_key, replay_store.epoch, settings.realm),
+                nonces=Nonces(state.nonce_key, replay_store, settings.realm),
                 algorithms=settings.algorithms,
                 nonce_lifetime_s=settings.nonce_lifetime_s,
             )

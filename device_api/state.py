@@ -21,7 +21,7 @@ from typing import Final
 
 import certs
 from device_api._files import locked, write_atomically
-from digest_auth import Algorithm, htdigest_line
+from digest_auth import PLAIN_ALGORITHMS, htdigest_line
 
 FIRST_USER: Final = "admin"
 DEFAULT_REALM: Final = "network-device"
@@ -131,7 +131,9 @@ def _ensure_users(layout: StateLayout, realm: str) -> None:
         write_atomically(layout.credentials_file, f"{FIRST_USER}:{password}\n", mode=0o600)
     user, password = read_credentials(layout.credentials_file)
     # A line for each algorithm, so that turning MD5 on (wget, urllib) is a matter of one setting.
-    lines = [htdigest_line(user, realm, password, algorithm) for algorithm in Algorithm]
+    lines = [
+        htdigest_line(user, realm, password, algorithm) for algorithm in PLAIN_ALGORITHMS if algorithm.is_available
+    ]
     write_atomically(layout.users_file, "".join(f"{line.rstrip()}\n" for line in lines), mode=0o600)
 
 

@@ -13,19 +13,24 @@ project and imports the standard library alone; anyone may import it.
     verdict.user  # only Granted has it
 """
 
-from digest_auth._algorithms import Algorithm
+from digest_auth._algorithms import PLAIN_ALGORITHMS, Algorithm, AlgorithmUnavailableError
 from digest_auth._client import DigestClient, Prepared
 from digest_auth._header import HeaderError
 from digest_auth._nonces import Nonces
-from digest_auth._replay import MemoryReplayStore, ReplayStore
+from digest_auth._replay import COUNT_LIMIT, CountedUse, ReplayStore, ReplayTable, StoreUnavailableError
+from digest_auth._replay_memory import MemoryReplayStore
 from digest_auth._response import hash_a1
 from digest_auth._server import Authenticator, Claim, DigestRequest, Granted, Refused
 from digest_auth._users import UsersFileError, UserTable, htdigest_line
 
 __all__ = [
+    "COUNT_LIMIT",
+    "PLAIN_ALGORITHMS",
     "Algorithm",
+    "AlgorithmUnavailableError",
     "Authenticator",
     "Claim",
+    "CountedUse",
     "DigestClient",
     "DigestRequest",
     "Granted",
@@ -35,6 +40,8 @@ __all__ = [
     "Prepared",
     "Refused",
     "ReplayStore",
+    "ReplayTable",
+    "StoreUnavailableError",
     "UserTable",
     "UsersFileError",
     "hash_a1",

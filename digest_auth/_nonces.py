@@ -17,7 +17,8 @@ import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
-EPOCH_LENGTH = 8
+from digest_auth._replay import EPOCH_LENGTH, ReplayTable
+
 LENGTH = 56
 """Characters of a nonce."""
 
@@ -31,27 +32,29 @@ class Issued(NamedTuple):
 
     identity: bytes  # names the nonce among those of its epoch
     issued_us: int  # µs since 1970 on the clock that the server passes in
+    epoch: bytes  # of the replay table that it was issued under
     current: bool  # of the epoch of the replay table in use
 
 
 class Nonces:
     """Makes and recognises the nonces of one realm.
 
-    key: secret, 32 octets or more, may be kept and shared by servers. epoch: 8 octets, see the module's text.
+    key: secret, 16 octets or more (32 from os.urandom are usual), may be kept and shared by servers. table: the replay
+    store that counts their uses; its epoch goes into each.
     """
 
-    def __init__(self, key: bytes, epoch: bytes, realm: str) -> None:
+    def __init__(self, key: bytes, table: ReplayTable, realm: str) -> None:
         if len(key) < 16:
             raise ValueError("the nonce key has fewer than 16 octets: make one with os.urandom(32)")
-        if len(epoch) != EPOCH_LENGTH:
-            raise ValueError(f"an epoch has {EPOCH_LENGTH} octets, not {len(epoch)}")
+        if len(table.epoch) != EPOCH_LENGTH:
+            raise ValueError(f"an epoch has {EPOCH_LENGTH} octets, not {len(table.epoch)}")
         self._key = key
-        self._epoch = epoch
+        self._table = table
         self._realm = realm.encode()
 
     def issue(self, now_s: float) -> str:
         """A nonce never given out before. Nothing is stored."""
-        body = _BODY.pack(_VERSION, self._epoch, int(now_s * 1e6), os.urandom(8))
+        body = _BODY.pack(_VERSION, self._table.epoch, int(now_s * 1e6), os.urandom(8))
         return urlsafe_b64encode(body + self._mac(body)).decode("ascii")
 
     def recognise(self, nonce: str) -> Issued | None:
@@ -68,7 +71,7 @@ class Nonces:
         version, epoch, issued_us, random = _BODY.unpack(body)
         if version != _VERSION:
             return None
-        return Issued(random + body[9:17], issued_us, epoch == self._epoch)
+        return Issued(random + body[9:17], issued_us, epoch, epoch == self._table.epoch)
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body + self._realm, "sha256")[:_MAC_LENGTH]

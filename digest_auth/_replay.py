@@ -2,25 +2,35 @@
 
 Not "larger than the last", which refuses 194 of 200 parallel requests of an honest client. One bit a count, up to
 `COUNT_LIMIT`; above that the server answers stale=true and the client goes on with a new nonce.
+
+A store may forget, as long as what it forgot never counts as unused again. Two means: the epoch, the random identity
+of the table, which each nonce carries, so that the nonces of a table that is gone are too old by construction; and
+the watermark, the issue time up to which records were forgotten, under which no nonce begins a record.
 """
 
-import heapq
-import os
-from threading import Lock
-from typing import Protocol
+from typing import Final, Protocol
 
-from digest_auth._nonces import EPOCH_LENGTH
+EPOCH_LENGTH: Final = 8
+"""Octets of an epoch."""
 
-COUNT_LIMIT = 4096
+COUNT_LIMIT: Final = 4096
 """The highest nc of one nonce: a record then takes at most about 550 bytes."""
+
+
+class StoreUnavailableError(Exception):
+    """A replay store that cannot be asked now. Nobody may come in meanwhile (503); the message is one line."""
 
 
 class CountedUse(Protocol):
     """What a store must know of a request: a use of a nonce under one count."""
 
     @property
+    def epoch(self) -> bytes:
+        """The epoch of the table that the nonce was issued under: the store's, when the check was made."""
+
+    @property
     def identity(self) -> bytes:
-        """Names the nonce among those of its epoch."""
+        """Names the nonce among those of its epoch, 16 octets."""
 
     @property
     def issued_us(self) -> int:
@@ -35,63 +45,28 @@ class CountedUse(Protocol):
         """The clock of the check, µs since 1970."""
 
 
-class ReplayStore(Protocol):
-    """Remembers which counts of which nonces were used."""
+class ReplayTable(Protocol):
+    """That part of a store which nonces are made with."""
 
     @property
     def epoch(self) -> bytes:
-        """The table's identity, 8 random octets drawn when it was made; nonces carry it."""
+        """The table's identity, 8 random octets drawn when it was made. It changes when the table was lost."""
+
+
+class ReplayStore(ReplayTable, Protocol):
+    """Remembers which counts of which nonces were used. Safe to share between threads."""
 
     def use(self, claim: CountedUse) -> bool:
-        """Mark the count as used. True once for each (nonce, count); False when it was, or may have been, used."""
+        """Mark the count as used. True once for each (nonce, count); False when it was, or may have been, used.
 
+        Raises StoreUnavailableError.
+        """
 
-class MemoryReplayStore:
-    """The replay table of one process.
+    async def use_async(self, claim: CountedUse) -> bool:
+        """As `use`, in an event loop, which it does not hold up for longer than a lock in memory is held."""
 
-    A record is an integer whose bits are the used counts, so it is as long as the highest count asks. When there are
-    more than `capacity` records, the one whose nonce was issued longest ago is forgotten and its issue time becomes the
-    watermark: nonces issued up to then are stale from then on, since their used counts can no longer be told. Never
-    "up to now", or one busy client would make everybody's nonces stale.
+    def check(self) -> None:
+        """Raise StoreUnavailableError when the store cannot be asked: for health checks. It may block."""
 
-    capacity: nonces remembered at most. lifetime_s: after it the check refuses a nonce anyway, and its record may go.
-    """
-
-    def __init__(self, capacity: int = 65_536, lifetime_s: float = 300.0) -> None:
-        if capacity < 1:
-            raise ValueError("a replay store must remember at least one nonce")
-        self.epoch = os.urandom(EPOCH_LENGTH)
-        self._capacity = capacity
-        self._lifetime_us = int(lifetime_s * 1e6)
-        self._lock = Lock()
-        self._used: dict[bytes, int] = {}
-        self._oldest: list[tuple[int, bytes]] = []  # heap of (issued_us, identity), one entry a record
-        self._watermark_us = -1
-
-    def __len__(self) -> int:
-        """How many nonces it remembers now."""
-        return len(self._used)
-
-    def use(self, claim: CountedUse) -> bool:
-        """See ReplayStore. Safe to call from several threads."""
-        identity = claim.identity
-        bit = 1 << claim.count
-        with self._lock:
-            used = self._used.get(identity)
-            if used is not None:
-                self._used[identity] = used | bit
-                return not used & bit
-            if claim.issued_us <= self._watermark_us:
-                return False
-            self._used[identity] = bit
-            heapq.heappush(self._oldest, (claim.issued_us, identity))
-            self._forget(claim.now_us - self._lifetime_us)
-        return True
-
-    def _forget(self, expired_us: int) -> None:
-        # The watermark moves with every record that goes, whatever the reason: a clock that is set back
-        # must not make the used counts of an expired nonce fresh again.
-        while len(self._used) > self._capacity or (self._oldest and self._oldest[0][0] < expired_us):
-            issued_us, identity = heapq.heappop(self._oldest)
-            del self._used[identity]
-            self._watermark_us = max(self._watermark_us, issued_us)
+    def close(self) -> None:
+        """Let go of connections and files. What was used stays used wherever the table outlives this process."""

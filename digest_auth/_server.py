@@ -77,12 +77,13 @@ class Refused:
 class Claim:
     """All is right but for one question, whether this nonce count was used before; `settle` takes the answer."""
 
-    __slots__ = ("_authenticator", "_user", "count", "identity", "issued_us", "now_us")
+    __slots__ = ("_authenticator", "_user", "count", "epoch", "identity", "issued_us", "now_us")
 
     def __init__(
         self,
         authenticator: "Authenticator",
         user: str,
+        epoch: bytes,
         identity: bytes,
         issued_us: int,
         count: int,
@@ -90,6 +91,7 @@ class Claim:
     ) -> None:
         self._authenticator = authenticator
         self._user = user
+        self.epoch = epoch
         self.identity = identity
         self.issued_us = issued_us
         self.count = count
@@ -220,7 +222,7 @@ class Authenticator:
             return self.stale("the nonce was used as often as it may be", now_s)
 
         # 9. is the replay store's.
-        return Claim(self, user, issued.identity, issued.issued_us, count, now_us)
+        return Claim(self, user, issued.epoch, issued.identity, issued.issued_us, count, now_us)
 
     def stale(self, reason: str, now_s: float) -> Refused:
         """401 for someone who knows the password: try again with the fresh nonce, and ask nobody for a password."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from digest_auth._algorithms import Algorithm
+from digest_auth._algorithms import PLAIN_ALGORITHMS, Algorithm
 from digest_auth._response import hash_a1
 
 # `"` and `\` are legal in RFC 7616 but clients disagree on how to escape them; `:` would end the name early.
@@ -34,11 +34,11 @@ class UserTable:
 
     def find(self, algorithm: Algorithm, realm: str, user: str) -> bytes | None:
         """H(A1) as hexadecimal digits; None for a user unknown in the realm or without a hash of the algorithm."""
-        return self._hashes.get((algorithm, realm, user))
+        return self._hashes.get((algorithm.plain, realm, user))
 
     def knows_anybody(self, realm: str, algorithms: Iterable[Algorithm]) -> bool:
         """Whether there is a user who can come in to the realm with one of the algorithms."""
-        wanted = set(algorithms)
+        wanted = {algorithm.plain for algorithm in algorithms}
         return any(known in wanted and of == realm for known, of, _ in self._hashes)
 
     @classmethod
@@ -80,8 +80,8 @@ def _parse_line(line: str, where: str) -> tuple[tuple[Algorithm, str, str], byte
     if match is None:
         raise UsersFileError(f"{where}: the third column is not a hash in lower-case hexadecimal digits; set it again")
     name = match["algorithm"] or Algorithm.MD5.value
-    if name not in set(Algorithm):
-        known = ", ".join(f"{{{algorithm}}}" for algorithm in Algorithm)
+    if name not in PLAIN_ALGORITHMS:
+        known = ", ".join(f"{{{algorithm}}}" for algorithm in PLAIN_ALGORITHMS)
         raise UsersFileError(f"{where}: {{{name}}} is no algorithm known here; use one of {known}")
     algorithm = Algorithm(name)
     if len(match["hash"]) != algorithm.hex_length:
@@ -104,5 +104,5 @@ def htdigest_line(user: str, realm: str, password: str, algorithm: Algorithm) ->
                 f"the {what} {text!r} cannot be used: give 1 to 255 characters, none of them a control character,"
                 " colon, quote or backslash"
             )
-    prefix = "" if algorithm is Algorithm.MD5 else f"{{{algorithm}}}"
+    prefix = "" if algorithm.plain is Algorithm.MD5 else f"{{{algorithm.plain}}}"
     return f"{user}:{realm}:{prefix}{hash_a1(algorithm, user, realm, password).decode('ascii')}"

@@ -222,7 +222,7 @@ class Device:
         self._authenticator = Authenticator(
             realm=REALM,
             users=UserTable.parse(htdigest_line(USER, REALM, PASSWORD, Algorithm.SHA_256)),
-            nonces=Nonces(b"k" * 32, self._store.epoch, REALM),
+            nonces=Nonces(b"k" * 32, self._store, REALM),
         )
 
     def script(self, peer: Peer) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from digest_auth import (
+    PLAIN_ALGORITHMS,
     Algorithm,
     Authenticator,
     Claim,
@@ -23,7 +24,7 @@ NOW_S = 1_800_000_000.0
 LIFETIME_S = 300.0
 
 
-def users(*names: str, password: str = "right", algorithms: Sequence[Algorithm] = tuple(Algorithm)) -> UserTable:
+def users(*names: str, password: str = "right", algorithms: Sequence[Algorithm] = PLAIN_ALGORITHMS) -> UserTable:
     return UserTable.parse("\n".join(htdigest_line(n, REALM, password, a) for n in names for a in algorithms))
 
 
@@ -38,7 +39,7 @@ class Device:
     key: bytes = KEY
 
     def __post_init__(self) -> None:
-        self.nonces = Nonces(self.key, self.store.epoch, REALM)
+        self.nonces = Nonces(self.key, self.store, REALM)
         self.authenticator = Authenticator(
             realm=REALM,
             users=self.known,

@@ -198,7 +198,7 @@ class Test5NonceIsOurs:
         assert not verdict.nonce_genuine
 
     def test_a_nonce_of_another_realm_under_the_same_key(self, device: Device) -> None:
-        other = Nonces(KEY, device.store.epoch, "elsewhere").issue(NOW_S)
+        other = Nonces(KEY, device.store, "elsewhere").issue(NOW_S)
         assert refusal(device.ask(changed(header(device.client()), "nonce", f'"{other}"'))) == (401, False)
 
 
@@ -342,4 +342,4 @@ class TestReasons:
 
 def test_an_authenticator_offers_something() -> None:
     with pytest.raises(ValueError, match="no algorithm"):
-        Authenticator(realm=REALM, users=users("a"), nonces=Nonces(KEY, b"e" * 8, REALM), algorithms=())
+        Authenticator(realm=REALM, users=users("a"), nonces=Nonces(KEY, MemoryReplayStore(), REALM), algorithms=())

@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,12 +7,20 @@ from hypothesis import strategies as st
 from digest_auth import Nonces
 from digest_auth._nonces import LENGTH
 
-KEY, EPOCH = b"k" * 32, b"e" * 8
+KEY = b"k" * 32
+
+
+@dataclass
+class Table:
+    epoch: bytes = b"e" * 8
+
+
+TABLE = Table()
 
 
 @pytest.fixture
 def nonces() -> Nonces:
-    return Nonces(KEY, EPOCH, "realm")
+    return Nonces(KEY, TABLE, "realm")
 
 
 class TestNonce:
@@ -26,12 +36,24 @@ class TestNonce:
         assert len({nonces.issue(1.0) for _ in range(1000)}) == 1000
 
     def test_of_another_epoch_is_genuine_but_not_current(self, nonces: Nonces) -> None:
-        issued = nonces.recognise(Nonces(KEY, b"f" * 8, "realm").issue(1.0))
+        issued = nonces.recognise(Nonces(KEY, Table(b"f" * 8), "realm").issue(1.0))
         assert issued is not None
         assert not issued.current
 
+    def test_carries_the_epoch_that_its_table_has_now(self) -> None:
+        table = Table()
+        nonces = Nonces(KEY, table, "realm")
+        before = nonces.issue(1.0)
+        table.epoch = b"f" * 8  # the table was lost, and made anew
+        issued = nonces.recognise(before)
+        assert issued is not None
+        assert (issued.epoch, issued.current) == (b"e" * 8, False)
+        again = nonces.recognise(nonces.issue(1.0))
+        assert again is not None
+        assert again.current
+
     @pytest.mark.parametrize(
-        "other", [Nonces(b"K" * 32, EPOCH, "realm"), Nonces(KEY, EPOCH, "Realm")], ids=["another key", "another realm"]
+        "other", [Nonces(b"K" * 32, TABLE, "realm"), Nonces(KEY, TABLE, "Realm")], ids=["another key", "another realm"]
     )
     def test_of_others_is_not_recognised(self, nonces: Nonces, other: Nonces) -> None:
         assert nonces.recognise(other.issue(1.0)) is None
@@ -45,14 +67,14 @@ class TestNonce:
 
     @given(st.text(max_size=80))
     def test_anything_else_is_not_recognised(self, text: str) -> None:
-        assert Nonces(KEY, EPOCH, "realm").recognise(text) is None
+        assert Nonces(KEY, TABLE, "realm").recognise(text) is None
 
 
 def test_a_short_key_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer than 16 octets"):
-        Nonces(b"short", EPOCH, "realm")
+        Nonces(b"short", TABLE, "realm")
 
 
 def test_an_epoch_has_eight_octets() -> None:
     with pytest.raises(ValueError, match="8 octets"):
-        Nonces(KEY, b"", "realm")
+        Nonces(KEY, Table(b""), "realm")

@@ -14,6 +14,7 @@ class Use:
     count: int
     issued_us: int = 1_000_000
     now_us: int = 1_000_000
+    epoch: bytes = b""
 
 
 class TestMemoryReplayStore:
