@@ -9,6 +9,7 @@ the realm, whatever its third column says, and httpd reads that one alone.
 """
 
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,8 @@ class UserTable:
 def read_octets(path: Path) -> bytes:
     """What a users file holds. Raises UsersFileError."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would let the server wait for ever
+            raise UsersFileError(f"cannot read the users file {path}: not a regular file; name one")
         return path.read_bytes()
     except FileNotFoundError:
         raise UsersFileError(
