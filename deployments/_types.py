@@ -114,8 +114,8 @@ class RawTarget(StrEnum):
     """How much of the request target, which Digest signs, reaches the application as it was sent."""
 
     EXACT = "exact"
-    LOST_SLASH = "exact but for one of several leading slashes"
     LOST_QUESTION_MARK = "exact but for a bare ? at its end"
+    ORIGIN_FORM = "exact but for a bare ? at its end, and scheme and host"  # so Digest refuses absolute-form
 
 
 @dataclass(frozen=True, slots=True)

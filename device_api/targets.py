@@ -20,12 +20,15 @@ _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 # A run of octets to decode: all but %25 and %2F. Octets of a run belong together, they may be one UTF-8 character.
 _DECODED: Final = re.compile(r"(?:%(?!2[5Ff])[0-9A-Fa-f]{2})+")
 
+# Werkzeug's matching takes several slashes at a path's start for one, but `//health` is not `/health`.
+_EMPTY_FIRST_SEGMENT: Final = "//"
+
 
 def routing_path(target: str) -> str:
     """Return the path of a request target, decoded but for %25 and %2F. It never raises.
 
     target: text in which each character stands for an octet (ISO 8859-1). Encoded octets that are not UTF-8 become
-    U+FFFD, which no resource has in its name.
+    U+FFFD, which no resource has in its name. The second of several slashes at the start comes back as %2F.
     """
     path = target.partition("?")[0]
     if path[:1] != "/":
@@ -33,6 +36,8 @@ def routing_path(target: str) -> str:
         path = (path[absolute.end() :] or "/") if absolute else path
     if "%" in path:
         path = _DECODED.sub(lambda run: unquote(run[0]), path)
+    if path.startswith(_EMPTY_FIRST_SEGMENT):
+        path = "/%2F" + path.removeprefix(_EMPTY_FIRST_SEGMENT)
     return path
 
 

@@ -3,8 +3,9 @@
 WSGI itself (PEP 3333) hands over a decoded PATH_INFO alone. Servers add the target under one of two names; as seen by
 running them with `%2F`, `//`, `%7E`, a lone `?` and absolute-form:
 
-    RAW_URI        our own server and gunicorn: exact; Werkzeug's: exact, but one slash of a leading `//` is lost,
-                   which http.server takes away before anybody can see it: such a request is refused by Digest
+    RAW_URI        our own server and gunicorn: exact; Werkzeug's: exact, but of a leading `//` one slash is left, by
+                   http.server, and such a request is refused by Digest, unless a request handler of one's own takes
+                   the target from the request line (deployments has one in its template)
     REQUEST_URI    waitress, uWSGI, mod_wsgi (with AllowEncodedSlashes NoDecode), cheroot: exact
     neither        granian's WSGI: Digest cannot be checked there
 """

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final, cast
 
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Quart, Response
 from quart.globals import request_ctx
 from quart.wrappers import BaseRequestWebsocket
@@ -16,7 +17,7 @@ from device_api.settings import Settings
 from device_api.targets import key_value
 from quart_impl._answers import answer
 from quart_impl._auth import add_authentication
-from quart_impl._request import DeviceRequest
+from quart_impl._request import DeviceRequest, readable_scope
 from quart_impl._routes import add_routes
 
 _EXTENSION: Final = "device"
@@ -34,6 +35,10 @@ class DeviceQuart(Quart):
     """Quart, matching routes with the path of the target as it was sent."""
 
     request_class = DeviceRequest
+
+    async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one request, or the lifespan."""
+        await super().asgi_app(readable_scope(scope), receive, send)
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         """Bind the map to `request.path`, the path as it was sent. The Host header decides nothing here.

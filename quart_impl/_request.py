@@ -7,7 +7,7 @@ it, which the Digest check bears. A server may leave `raw_path` out: Digest cann
 from typing import Any, Final, cast
 
 import quart
-from hypercorn.typing import WWWScope
+from hypercorn.typing import Scope, WWWScope
 
 from device_api.targets import routing_path
 
@@ -19,6 +19,18 @@ def request_target(scope: WWWScope) -> str | None:
         return None
     query = scope["query_string"]
     return (raw_path + b"?" + query if query else raw_path).decode("latin-1")
+
+
+def readable_scope(scope: Scope) -> Scope:
+    """Return the scope of a request with a path that Quart can read.
+
+    Quart reads a path that does not begin with a slash (absolute-form) by `urlparse`, outside of any error handler:
+    with `https://[` as target, or with `?` where the server lets that in, anybody could have a 500. The path that
+    counts is DeviceRequest's, which comes from `raw_path`.
+    """
+    if scope["type"] == "lifespan" or scope["path"].startswith("/"):
+        return scope
+    return cast("Scope", {**scope, "path": "/"})
 
 
 class DeviceRequest(quart.Request):

@@ -60,7 +60,7 @@ def _deployment(loop: str, *, variant: str | None, needs: tuple[str, ...]) -> De
             reload=Reload.WATCHED,
             stop_finishes_requests=True,
             stop_status=-15,  # on purpose: it ends by the signal that it was sent
-            raw_target=RawTarget.LOST_QUESTION_MARK,
+            raw_target=RawTarget.ORIGIN_FORM,
         ),
         launch=partial(_launch, name=name, loop=loop),
     )

@@ -56,7 +56,7 @@ DEPLOYMENTS: Final = (
             reload=Reload.WATCHED,
             stop_finishes_requests=False,
             stop_status=-15,
-            raw_target=RawTarget.LOST_SLASH,
+            raw_target=RawTarget.EXACT,
         ),
         launch=_launch,
     ),

@@ -1,7 +1,6 @@
 """What the tests ask a served deployment: whole requests by httpx, and one handshake at a time."""
 
 import contextlib
-import http.client
 import socket
 import ssl
 import struct
@@ -18,7 +17,6 @@ import certs
 from certs import TlsVersion
 from deployments import RunningServer
 from device_api.state import read_credentials
-from digest_auth import DigestClient
 
 SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
 TIMEOUT_S = 5.0
@@ -29,23 +27,6 @@ def client(server: RunningServer, *, authenticated: bool = True) -> httpx.Client
     auth = httpx.DigestAuth(*read_credentials(server.credentials_file)) if authenticated else None
     verify = certs.client_context(server.ca_file) if server.ca_file else True
     return httpx.Client(base_url=server.url, auth=auth, verify=verify, timeout=TIMEOUT_S, trust_env=False)
-
-
-def signed_status(server: RunningServer, target: str) -> int:
-    """The status of a request whose target is sent, and signed, exactly as it is written here."""
-    assert server.ca_file is not None
-    context = certs.client_context(server.ca_file)
-    digest = DigestClient(*read_credentials(server.credentials_file))
-    for _ in range(2):
-        connection = http.client.HTTPSConnection(*address(server), context=context, timeout=TIMEOUT_S)
-        with contextlib.closing(connection):
-            authorization = digest.authorization("GET", target)
-            connection.request("GET", target, headers={"Authorization": authorization} if authorization else {})
-            answer = connection.getresponse()
-            answer.read()
-            if authorization is None and not digest.accept(answer.headers.get_all("WWW-Authenticate", [])):
-                break
-    return answer.status
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,21 @@ import ssl
 import sys
 import time
 
+from werkzeug.serving import WSGIRequestHandler
+
 from flask_impl import app
 
 # No line for each request: no deployment that is compared writes one.
 logging.getLogger("werkzeug").setLevel(logging.WARNING)
+
+
+class ExactTarget(WSGIRequestHandler):
+    """Hands over the request target as it was sent, which Digest signs: http.server makes one slash of a leading //."""
+
+    def make_environ(self):
+        environ = super().make_environ()
+        environ["RAW_URI"] = environ["REQUEST_URI"] = self.requestline.split()[1]
+        return environ
 
 
 {RENEWING}
@@ -100,7 +111,7 @@ def make_context():
 
 if __name__ == "__main__":
     context = renewing(make_context, "/c/chain.pem", "/c/key.pem")
-    app.run(host="127.0.0.1", port=8443, ssl_context=context)
+    app.run(host="127.0.0.1", port=8443, ssl_context=context, request_handler=ExactTarget)
 '''
 
 GTHREAD_1_3 = f'''\

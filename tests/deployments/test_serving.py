@@ -24,7 +24,7 @@ from benchmarks.rotation import NEW_WITHIN_S, Client, Record, Rotation, Way, lat
 from certs import KeyKind, TlsVersion
 from certs.__main__ import main as certs_command
 from deployments import Abilities, DeploymentError, Reload, RunningServer, ServeOptions
-from deployments._types import Handshake, RawTarget
+from deployments._types import Handshake
 from harness.groups import group_name
 from tests.deployments.clients import (
     SYSTEM_STATE,
@@ -35,7 +35,6 @@ from tests.deployments.clients import (
     client_context,
     resumes,
     shake_hands,
-    signed_status,
 )
 
 pytestmark = pytest.mark.end_to_end
@@ -188,26 +187,6 @@ class TestClaims:
 
     def test_resumption_by_ticket_in_tls_1_3(self, served: RunningServer) -> None:
         assert resumes(served, TlsVersion.TLS_1_3) == abilities(served).resumption.tls_1_3_ticket
-
-    @pytest.mark.parametrize(
-        "target",
-        [
-            "/restconf/data/ietf-interfaces:interfaces/interface=a%2fb%7E;c",
-            "/restconf//data//none",
-            "/restconf/data/none?",
-            "/restconf/data/none?a=%2F&b",
-        ],
-    )
-    def test_digest_signs_the_target_as_it_was_sent(self, served: RunningServer, target: str) -> None:
-        """404 is an answer to somebody who was let in; a target that arrived changed is a 400.
-
-        A bare ? that ASGI loses is no reason to refuse: the check forgives that one.
-        """
-        assert signed_status(served, target) == 404
-
-    def test_several_leading_slashes_arrive_or_are_refused(self, served: RunningServer) -> None:
-        lost = abilities(served).raw_target is RawTarget.LOST_SLASH
-        assert signed_status(served, "//restconf/data/none") == (400 if lost else 404)
 
     def test_handshake_in_accept_or_not(self, served: RunningServer) -> None:
         in_accept = abilities(served).handshake is Handshake.IN_ACCEPT

@@ -1,0 +1,235 @@
+"""Digest signs the request target as it was sent: each deployment hands it over so, or `bench list` says what is lost.
+
+Each request here is written to a socket, since no HTTP client sends such targets as they are, and carries an
+Authorization header for exactly that target. 200 or 404 is an answer to somebody who was let in.
+"""
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h11
+import pytest
+
+import certs
+import deployments
+from deployments import RunningServer, ServeOptions
+from deployments._types import RawTarget
+from device_api.state import read_credentials
+from digest_auth import DigestClient
+from tests.deployments.clients import address
+
+pytestmark = pytest.mark.end_to_end
+
+SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
+ANSWER_S = 5.0
+GRANTED = {200, 404}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A running deployment, and how to ask it."""
+
+    server: RunningServer
+    ask: Callable[..., int | None]  # None: it hung up without an answer
+
+    @property
+    def name(self) -> str:
+        return str(self.server.name)
+
+    @property
+    def claim(self) -> RawTarget:
+        return deployments.find(self.server.name).abilities.raw_target
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module", params=deployments.names())
+def served(request: pytest.FixtureRequest, state: Path) -> Iterator[Asked]:
+    with deployments.start(request.param, ServeOptions(state=state)) as server:
+        assert server.ca_file is not None
+        context = certs.client_context(server.ca_file)
+        digest = DigestClient(*read_credentials(server.credentials_file))
+
+        def exchange(method: str, target: str, authorization: str | None) -> tuple[int | None, list[str]]:
+            lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
+            lines += [] if authorization is None else [f"Authorization: {authorization}"]
+            with (
+                socket.create_connection(address(server), ANSWER_S) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as encrypted,
+            ):
+                encrypted.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+                return read_head(encrypted.recv)
+
+        def ask(target: str, *, method: str = "GET", signed: str | None = None, credentials: bool = True) -> int | None:
+            """signed: the target that the header is made for, unless it is the one that is sent."""
+            authorization = digest.authorization(method, target if signed is None else signed) if credentials else None
+            return exchange(method, target, authorization)[0]
+
+        status, challenges = exchange("GET", SYSTEM_STATE, None)
+        assert status == 401
+        assert digest.accept(challenges)
+        yield Asked(server, ask)
+
+
+def read_head(receive: Callable[[int], bytes]) -> tuple[int | None, list[str]]:
+    """The status and the challenges; h11 is the judge of what is HTTP."""
+    parser = h11.Connection(h11.CLIENT)
+    parser.send(h11.Request(method="GET", target="/", headers=[("Host", "localhost")]))
+    while (event := parser.next_event()) is h11.NEED_DATA:
+        octets = receive(65536)
+        if not octets:
+            return None, []
+        parser.receive_data(octets)
+    assert isinstance(event, h11.Response)
+    return event.status_code, [value.decode() for name, value in event.headers if name == b"www-authenticate"]
+
+
+class TestPathsAndQueries:
+    """Origin-form is exact everywhere, whatever stands in it."""
+
+    @pytest.mark.parametrize(
+        ("target", "status"),
+        [
+            (SYSTEM_STATE, 200),
+            (f"{SYSTEM_STATE}?a=%2F&b=%7e", 200),
+            (f"{SYSTEM_STATE}?a=b?c", 200),
+            (f"{SYSTEM_STATE}?", 200),
+            (f"{SYSTEM_STATE}??", 200),
+            (SYSTEM_STATE.replace("-", "%2D"), 200),
+            (SYSTEM_STATE.replace("/ietf", "%2Fietf"), 404),
+            (SYSTEM_STATE.replace("/ietf", "%2fietf"), 404),
+            (SYSTEM_STATE.replace("/data/", "//data//"), 404),
+            (SYSTEM_STATE.replace("/data/", "/x/../data/"), 404),
+            (f"/{SYSTEM_STATE}", 404),
+            (f"//{SYSTEM_STATE}?", 404),
+            ("//[", 404),
+            ("//", 404),
+            ("/?", 404),
+            (f"{SYSTEM_STATE};a=b;c", 404),
+            (f"{SYSTEM_STATE};", 404),
+            ("/%7E~", 404),
+            ("/%", 404),
+            ("/%00", 404),
+            ('/"a|b\\c^`{}', 404),
+        ],
+    )
+    def test_is_signed_as_it_was_sent(self, served: Asked, target: str, status: int) -> None:
+        assert served.ask(target) == status
+
+    def test_the_server_as_a_whole(self, served: Asked) -> None:
+        assert served.ask("*", method="OPTIONS") == 404
+
+
+class TestAbsoluteForm:
+    """RFC 9112 section 3.2.2: a server takes it; one that hands over its path alone leaves nothing to compare with."""
+
+    @pytest.mark.parametrize(
+        ("target", "status"),
+        [
+            (f"https://localhost{SYSTEM_STATE}", 200),
+            (f"https://localhost{SYSTEM_STATE}?", 200),
+            (f"https://localhost{SYSTEM_STATE}?a", 200),
+            ("https://localhost", 404),
+            ("https://localhost?a", 404),
+            ("https://localhost/", 404),
+            (f"https://localhost/{SYSTEM_STATE}", 404),
+        ],
+    )
+    def test_is_signed_as_it_was_sent_or_refused(self, served: Asked, target: str, status: int) -> None:
+        assert served.ask(target) == (400 if served.claim is RawTarget.ORIGIN_FORM else status)
+
+
+class TestBareQuestionMark:
+    """The one difference that is borne: ASGI cannot tell `/a?` from `/a`, and neither can a resource."""
+
+    def test_a_header_for_the_target_with_it_opens_the_one_without(self, served: Asked) -> None:
+        assert served.ask(SYSTEM_STATE, signed=f"{SYSTEM_STATE}?") == 200
+
+    def test_a_header_for_the_target_without_it_opens_the_other_only_where_it_is_lost(self, served: Asked) -> None:
+        assert served.ask(f"{SYSTEM_STATE}?", signed=SYSTEM_STATE) == (400 if served.claim is RawTarget.EXACT else 200)
+
+
+class TestOtherTargets:
+    """Nothing else is borne: what was signed for one target opens no other, however alike."""
+
+    @pytest.mark.parametrize(
+        "signed",
+        [
+            SYSTEM_STATE.replace("/ietf", "%2Fietf"),
+            SYSTEM_STATE.replace("s", "%73", 1),
+            f"{SYSTEM_STATE}?a",
+            f"{SYSTEM_STATE}??",
+            f"{SYSTEM_STATE}/",
+            f"{SYSTEM_STATE};",
+            f"{SYSTEM_STATE}#",
+            f"/{SYSTEM_STATE}",
+            f"https://localhost{SYSTEM_STATE}",
+            SYSTEM_STATE.upper(),
+            "*",
+            "",
+        ],
+    )
+    def test_is_refused(self, served: Asked, signed: str) -> None:
+        assert served.ask(SYSTEM_STATE, signed=signed) == 400
+
+    def test_an_encoded_slash_is_not_the_same_in_the_other_case(self, served: Asked) -> None:
+        assert served.ask("/restconf%2fdata", signed="/restconf%2Fdata") == 400
+
+    def test_leading_slashes_count(self, served: Asked) -> None:
+        assert served.ask(f"/{SYSTEM_STATE}", signed=SYSTEM_STATE) == 400
+
+    def test_a_public_path_is_only_itself(self, served: Asked) -> None:
+        assert [served.ask(path, credentials=False) for path in ("/health", "//health")] == [200, 401]
+
+
+class TestMalformed:
+    """What is no target is refused, or borne; it is never a 500 and never an error in the log."""
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/caf\xc3\xa9",  # UTF-8
+            "/?\xff",
+            "/\x85",  # which str.split takes for a space
+            "/#fragment",
+            "restconf",
+            "?a",
+            "?",
+            "*",  # with GET
+            "%2F",
+            "localhost:443",
+            "https:",
+            "https://",
+            "https:///x",
+            f"HTTPS://LOCALHOST{SYSTEM_STATE}",
+            "/\x00",
+            "/a b",
+        ],
+    )
+    def test_is_answered(self, served: Asked, target: str) -> None:
+        assert served.ask(target) in {200, 400, 404}
+        assert served.ask(target, credentials=False) in {400, 401}
+
+    @pytest.mark.parametrize(
+        "target", ["https://[", "https://]/x", "http://[x]/", "https://h:x/x", "https://h:99999/x"]
+    )
+    def test_an_authority_that_python_cannot_read(self, served: Asked, target: str) -> None:
+        """Werkzeug's server fails at it by itself, before any application is asked, and hangs up."""
+        refused = {None} if served.name == "flask-werkzeug" else {400, 401}
+        assert served.ask(target, credentials=False) in refused
+
+    def test_a_target_of_64_kib(self, served: Asked) -> None:
+        assert served.ask("/" + "a" * 65536, credentials=False) in {400, 414, 431}
+
+    def test_none_of_it_was_an_error_in_the_log(self, served: Asked) -> None:
+        """Last. Werkzeug's failure above is its own."""
+        log = served.server.log.read_text()
+        if served.name != "flask-werkzeug":
+            assert "Traceback" not in log
+            assert re.search(r"\b(ERROR|CRITICAL)\b", log) is None
