@@ -19,8 +19,9 @@ from digest_auth._header import HeaderError
 from digest_auth._nonces import Nonces
 from digest_auth._replay import COUNT_LIMIT, CountedUse, ReplayStore, ReplayTable, StoreUnavailableError
 from digest_auth._replay_memory import MemoryReplayStore
-from digest_auth._response import hash_a1
-from digest_auth._server import Authenticator, Claim, DigestRequest, Granted, Refused
+from digest_auth._response import Qop, hash_a1
+from digest_auth._server import Authenticator, AwaitingBody, Claim, DigestRequest, Granted, Refused
+from digest_auth._throttle import Throttle
 from digest_auth._users import UsersFileError, UserTable, htdigest_line
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Algorithm",
     "AlgorithmUnavailableError",
     "Authenticator",
+    "AwaitingBody",
     "Claim",
     "CountedUse",
     "DigestClient",
@@ -38,10 +40,12 @@ __all__ = [
     "MemoryReplayStore",
     "Nonces",
     "Prepared",
+    "Qop",
     "Refused",
     "ReplayStore",
     "ReplayTable",
     "StoreUnavailableError",
+    "Throttle",
     "UserTable",
     "UsersFileError",
     "hash_a1",

@@ -7,6 +7,7 @@ RFC 9110 section 11:
     auth-param    = token BWS "=" BWS ( token / quoted-string )
     quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
     quoted-pair   = "\" ( HTAB / SP / VCHAR / obs-text )
+    qdtext        = HTAB / SP / %x21 / %x23-5B / %x5D-7E / obs-text
     #element      = a list with commas, in which a recipient must bear empty elements (section 5.6.1)
 
 Departures, each because of clients seen in the wild: `algorithm`, `qop` and `nc` are accepted quoted or not
@@ -17,12 +18,14 @@ Values arrive as text in which each character stands for one octet (ISO 8859-1),
 
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 MAX_HEADER_LENGTH = 8192
 """Characters of an `Authorization` value that are looked at: the usual limit of a whole header line (nginx, httpd)."""
 
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_CONTROLS = r"\x00-\x08\x0a-\x1f\x7f"  # all but HTAB; some of a header's values are sent back in one
+_QUOTED = rf'"([^"\\{_CONTROLS}]*+(?:\\[^{_CONTROLS}][^"\\{_CONTROLS}]*+)*+)"'
 
 # Possessive quantifiers throughout: time grows with the header's length and no faster, whatever is sent.
 # What fits neither a parameter nor the commas between falls into the last group, and is an error.
@@ -32,6 +35,9 @@ _CHALLENGES = re.compile(
     rf"(?:({_TCHARS})(?:[ ]++(?![ \t]*+=)|[ \t]*+(?=,|\Z)))?+"
     rf"(?:({_TCHARS})[ \t]*+=[ \t]*+(?:{_QUOTED}|({_TCHARS})))?+[ \t]*+(?:,[ \t,]*+|\Z)"
 )
+
+# ext-value = charset "'" [ language ] "'" value-chars (RFC 8187 section 3.2); RFC 7616 allows UTF-8 alone.
+_EXTENDED = re.compile(r"(?i:UTF-8)'[A-Za-z0-9-]*+'((?:%[0-9A-Fa-f]{2}|[!#$&+.^_`|~0-9A-Za-z-])*+)")
 
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
@@ -59,6 +65,17 @@ def credentials(value: str) -> dict[str, str] | None:
     if "\\" in rest:
         return {name: _QUOTED_PAIR.sub(r"\1", text) for name, text in parameters.items()}
     return parameters
+
+
+def extended_value(value: str) -> str:
+    """The text of an ext-value, as in `username*` (RFC 8187 section 3.2, RFC 7616 section 3.4). Raises HeaderError."""
+    match = _EXTENDED.fullmatch(value)
+    if match is None:
+        raise HeaderError("username* is not an RFC 8187 value in UTF-8")
+    try:
+        return unquote(match[1], errors="strict")
+    except UnicodeDecodeError:
+        raise HeaderError("username* is not an RFC 8187 value in UTF-8") from None
 
 
 def challenges(values: Iterable[str]) -> Iterator[dict[str, str]]:

@@ -5,66 +5,70 @@
  3. realm                                  ours, since A1 holds it
  4. uri is the raw request target          or a captured header opens another resource
  5. the nonce's own HMAC                   what we did not issue costs one HMAC and learns nothing more
+    the throttle                           of failed tries: before 6, so it tells nothing of who exists
  6. the user                               an unknown one goes on with a secret that nobody has
- 7. the response, in constant time
+ 7. the response, in constant time         a wrong one is charged to the throttle: here alone, behind a genuine nonce
  8. the nonce's age                        after 7: stale=true tells only someone who knows the password
  9. the nonce count                        last: only a right response may mark a count, so nobody else can burn one
 
-So nothing that an unauthenticated peer sends can take memory, burn a count, tell whether a user exists, or raise.
-Steps 1 to 8 are pure and end in a Claim; step 9 is the replay store's, and only its outcome turns a Claim into a
-Granted, which alone holds the user's name: code that forgets the store has no user.
+So nothing that an unauthenticated peer sends can take memory beyond the throttle's bound, burn a count, tell whether a
+user exists, or raise. Steps 1 to 8 are pure, but for the throttle, and end in a Claim; step 9 is the replay store's,
+and only its outcome turns a Claim into a Granted, which alone holds the user's name: code that forgets the store has no
+user. A response of qop=auth-int covers the body: between 5 and 6 the check then waits for it (AwaitingBody), so nobody
+without a nonce of ours makes a server read one.
 """
 
 import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from digest_auth._algorithms import BY_LOWERED_NAME, Algorithm
-from digest_auth._header import HeaderError, credentials, quote
-from digest_auth._nonces import Nonces
+from digest_auth._algorithms import Algorithm
+from digest_auth._header import HeaderError, credentials, extended_value, quote
+from digest_auth._nonces import Issued, Nonces
 from digest_auth._replay import COUNT_LIMIT
-from digest_auth._response import hash_a2, response
+from digest_auth._response import Qop, hash_a1_of_session, hash_a2, response
+from digest_auth._throttle import Throttle
 from digest_auth._users import UserTable
 
-_QOP = "auth"
-_NC = re.compile(r"[0-9a-fA-F]{8}")
-_REQUIRED = ("username", "realm", "nonce", "uri", "response")
-_REQUIRED_WITH_QOP = ("nc", "cnonce")
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
-CLOCK_SKEW_S = 5.0
+_NC: Final = re.compile(r"[0-9a-fA-F]{8}")
+_REQUIRED: Final = frozenset({"realm", "nonce", "uri", "response"})
+_REQUIRED_WITH_QOP: Final = _REQUIRED | {"nc", "cnonce"}
+
+CLOCK_SKEW_S: Final = 5.0
 """A nonce may be this much younger than now: hosts that share a key do not share a clock."""
+
+_NEARLY_USED_UP: Final = 0.8
+"""From this share of its lifetime or of its counts on, a nonce's successor is sent along (nextnonce)."""
 
 
 class DigestRequest(NamedTuple):
     """What the check needs of an HTTP request.
 
     target: the request target exactly as it was sent, never rebuilt from a decoded path. authorization: the value of
-    each Authorization header field. Text in which each character stands for an octet (ISO 8859-1).
+    each Authorization header field. address: the client's, for the throttle. Text in which each character stands for
+    an octet (ISO 8859-1).
     """
 
     method: str
     target: str
     authorization: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """The request is the user's."""
-
-    user: str
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The request is not to be served.
 
-    status: 400 what cannot be parsed or a uri that is not the target; 401 all else. www_authenticate: a header field
-    each, empty unless 401. reason: for logs and error bodies, holds nothing that was sent. stale: the password was
-    right, the nonce was not. nonce_genuine: the header carried a nonce that this server had issued (a throttle charges
-    only such).
+    status: 400 what cannot be parsed or a uri that is not the target; 429 too many failed tries; 401 all else.
+    www_authenticate: a header field each, empty unless 401. reason: for logs and error bodies, holds nothing that was
+    sent. stale: the password was right, the nonce was not. nonce_genuine: the header carried a nonce that this server
+    had issued. retry_after_s: of a 429, for Retry-After.
     """
 
     status: int
@@ -72,44 +76,126 @@ class Refused:
     www_authenticate: tuple[str, ...] = ()
     stale: bool = False
     nonce_genuine: bool = False
+    retry_after_s: int | None = None
+
+
+class _Offer(NamedTuple):
+    """An algorithm that is offered, and what is the same for every request that takes it."""
+
+    algorithm: Algorithm
+    plain: Algorithm
+    nobody: bytes  # an H(A1) that nobody has: users that do not exist get the same work done
+    before_nonce: str  # of a challenge
+    after_nonce: str
+
+
+class _Sent(NamedTuple):
+    """What steps 1 to 5 made of a request."""
+
+    request: DigestRequest
+    parameters: dict[str, str]
+    offer: _Offer
+    qop: str  # as it was sent: that is what was hashed
+    user: str  # decoded; a hash where hashed is true
+    hashed: bool
+    issued: Issued
+    now_s: float
 
 
 class Claim:
     """All is right but for one question, whether this nonce count was used before; `settle` takes the answer."""
 
-    __slots__ = ("_authenticator", "_user", "count", "epoch", "identity", "issued_us", "now_us")
+    __slots__ = ("_authenticator", "_ha1", "_sent", "_user", "count", "epoch", "identity", "issued_us", "now_us")
 
     def __init__(
-        self,
-        authenticator: "Authenticator",
-        user: str,
-        epoch: bytes,
-        identity: bytes,
-        issued_us: int,
-        count: int,
-        now_us: int,
+        self, authenticator: "Authenticator", sent: _Sent, user: str, ha1: bytes, count: int, now_us: int
     ) -> None:
         self._authenticator = authenticator
+        self._sent = sent
         self._user = user
-        self.epoch = epoch
-        self.identity = identity
-        self.issued_us = issued_us
+        self._ha1 = ha1
+        self.identity, self.issued_us, self.epoch, _ = sent.issued
         self.count = count
         self.now_us = now_us
 
-    def settle(self, *, unused: bool) -> Granted | Refused:
+    def settle(self, *, unused: bool) -> "Granted | Refused":
         """Step 9. unused: what the replay store's `use(claim)` answered."""
         if unused:
-            return Granted(self._user)
-        return self._authenticator.stale("the nonce count was used before", self.now_us / 1e6)
+            return Granted(self._user, self)
+        return self._authenticator.stale("the nonce count was used before", self._sent.now_s)
+
+    def authentication_info(self, body: bytes) -> str:
+        """For Granted."""
+        offer, parameters = self._sent.offer, self._sent.parameters
+        algorithm, qop = offer.algorithm, self._sent.qop
+        nonce, nc, cnonce = parameters["nonce"], parameters["nc"], parameters["cnonce"]
+        body_hash = algorithm.new(body).hexdigest().encode("ascii") if qop.lower() == Qop.AUTH_INT else None
+        rspauth = response(
+            algorithm,
+            self._ha1,
+            nonce.encode("ascii"),
+            nc.encode("ascii"),
+            cnonce.encode("latin-1"),
+            qop.encode("ascii"),
+            hash_a2(algorithm, b"", parameters["uri"].encode("latin-1"), body_hash),
+        )
+        value = f'qop={qop}, rspauth="{rspauth.decode("ascii")}", cnonce={quote(cnonce)}, nc={nc}'
+        next_nonce = self._authenticator.next_nonce(self, self._sent)
+        return value if next_nonce is None else f'{value}, nextnonce="{next_nonce}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The request is the user's."""
+
+    user: str
+    _claim: Claim | None = field(default=None, repr=False, compare=False)
+
+    def authentication_info(self, body: bytes = b"") -> str:
+        """The value of the answer's Authentication-Info (RFC 7615; RFC 7616 section 3.5).
+
+        It proves that the server knows the password too (rspauth), and names the next nonce once the one in use nears
+        its end. body: of the answer, content codings applied; it counts where the request's qop was auth-int alone.
+        """
+        if self._claim is None:
+            raise ValueError("this Granted comes from no claim")
+        return self._claim.authentication_info(body)
+
+
+class AwaitingBody:
+    """A request with qop=auth-int and a genuine nonce: nothing is known of the password before its body was seen.
+
+    Pass the body to `update`, in chunks, as it is read, without its transfer coding; then `decide`. How long it may be
+    is up to who reads it.
+    """
+
+    __slots__ = ("_authenticator", "_hash", "_sent")
+
+    def __init__(self, authenticator: "Authenticator", sent: _Sent) -> None:
+        self._authenticator = authenticator
+        self._sent = sent
+        self._hash: _Hash = sent.offer.algorithm.new(b"")
+
+    def update(self, chunk: bytes) -> None:
+        """Hash the next part of the body."""
+        self._hash.update(chunk)
+
+    def decide(self) -> Claim | Refused:
+        """Steps 6 to 8, once the whole body was seen."""
+        return self._authenticator.verify(self._sent, self._hash.hexdigest().encode("ascii"))
 
 
 class Authenticator:
     """Checks requests for one realm.
 
-    users: an immutable snapshot; assign a new one to `users` to change who may come in. nonces: of the same realm, with
-    the replay store's epoch. algorithms: those offered, in the order of the challenges; SHA-256 first suits every
-    client that knows it. nonce_lifetime_s: after it a nonce is stale.
+    users: an immutable snapshot; assign a new one to `users` to change who may come in. nonces: of the same realm, made
+    with the replay store. algorithms: those offered, in the order of the challenges; SHA-256 first suits every client
+    that knows it. qops: those offered. nonce_lifetime_s: after it a nonce is stale, and so it is above count_limit.
+    userhash: whether clients may send a hash in place of the user's name. domain: URIs of the protection space.
+    opaque: sent along and expected back. throttle: of failed tries; None slows nobody.
+
+    Raises AlgorithmUnavailableError for an algorithm that this Python lacks, ValueError for an empty list or a
+    count_limit that no replay store keeps.
     """
 
     def __init__(
@@ -119,27 +205,48 @@ class Authenticator:
         users: UserTable,
         nonces: Nonces,
         algorithms: Sequence[Algorithm] = (Algorithm.SHA_256,),
+        qops: Sequence[Qop] = (Qop.AUTH,),
         nonce_lifetime_s: float = 300.0,
+        count_limit: int = COUNT_LIMIT,
+        userhash: bool = False,
+        domain: Sequence[str] = (),
+        opaque: str | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
         if not algorithms:
             raise ValueError("no algorithm is offered: name at least one")
+        if not qops:
+            raise ValueError("no qop is offered: name at least one")
+        if not 1 <= count_limit <= COUNT_LIMIT:
+            raise ValueError(f"a nonce can be good for 1 to {COUNT_LIMIT} requests, not for {count_limit}")
         self.users = users
         self._realm = realm
         self._nonces = nonces
         self._lifetime_us = int(nonce_lifetime_s * 1e6)
         self._skew_us = int(CLOCK_SKEW_S * 1e6)
-        self._offered = frozenset(algorithms)
+        self._count_limit = count_limit
+        self._userhash = userhash
+        self._opaque = opaque
+        self._throttle = throttle
+        self._qops = frozenset(qops)
         # Realm first: old clients look for it there (RFC 7616 section 3.3 shows it so).
-        self._challenges = tuple(
-            (f'Digest realm={quote(realm)}, qop="{_QOP}", algorithm={algorithm}, nonce="', '"')
-            for algorithm in dict.fromkeys(algorithms)
-        )
-        # Secrets that nobody has, for users that do not exist: the same work is then done for them.
-        self._nobody = {
-            algorithm: secrets.token_hex(algorithm.hex_length // 2).encode("ascii") for algorithm in self._offered
-        }
+        start = f"Digest realm={quote(realm)}"
+        if domain:
+            start += f", domain={quote(' '.join(domain))}"
+        start += f', qop="{", ".join(dict.fromkeys(qops))}"'
+        end = '"' if opaque is None else f'", opaque={quote(opaque)}'
+        end += ", charset=UTF-8, userhash=true" if userhash else ", charset=UTF-8"
+        self._offers: list[_Offer] = []
+        for algorithm in algorithms:  # one may stand twice: SHA-256, SHA-512-256, SHA-256 suits most clients
+            algorithm.require()
+            nobody = secrets.token_hex(algorithm.hex_length // 2).encode("ascii")
+            before = f'{start}, algorithm={algorithm}, nonce="'
+            self._offers.append(_Offer(algorithm, algorithm.plain, nobody, before, end))
+        self._by_lowered_name = {offer.algorithm.lower(): offer for offer in self._offers}
 
-    def check(self, request: DigestRequest, *, now_s: float) -> Claim | Refused:  # noqa: C901, PLR0911, PLR0912 -- read whole
+    def check(  # noqa: C901, PLR0911, PLR0912 (the order of its steps is to be read whole)
+        self, request: DigestRequest, *, now_s: float
+    ) -> Claim | AwaitingBody | Refused:
         """Decide on a request, but for whether its nonce count was used before. now_s: seconds since 1970."""
         # 1. Parse.
         if not request.authorization:
@@ -148,28 +255,34 @@ class Authenticator:
             return Refused(400, "more than one Authorization header was sent")
         try:
             sent = credentials(request.authorization[0])
+            if sent is None:
+                return self._unauthorized("the credentials are not Digest", now_s)
+            user, hashed = _user(sent)
         except HeaderError as error:
             return Refused(400, str(error))
-        if sent is None:
-            return self._unauthorized("the credentials are not Digest", now_s)
-        for name in _REQUIRED if "qop" not in sent else _REQUIRED + _REQUIRED_WITH_QOP:
-            if name not in sent:
-                return Refused(400, f"the parameter {name} is missing in the Authorization header")
-        nc = sent.get("nc", "")
-        if "nc" in sent and (_NC.fullmatch(nc) is None or nc == "00000000"):
+        required = _REQUIRED_WITH_QOP if "qop" in sent else _REQUIRED
+        if not required <= sent.keys():
+            missing = " and ".join(sorted(required - sent.keys()))
+            return Refused(400, f"{missing} is missing in the Authorization header")
+        nc = sent.get("nc")
+        if nc is not None and (_NC.fullmatch(nc) is None or nc == "00000000"):
             return Refused(400, "nc is not a count of eight hexadecimal digits")
 
         # 2. Algorithm and qop. No algorithm means MD5 (RFC 7616 section 3.3).
-        algorithm = BY_LOWERED_NAME.get(sent.get("algorithm", "MD5").lower())
-        if algorithm is None or algorithm not in self._offered:
+        offer = self._by_lowered_name.get(sent.get("algorithm", "MD5").lower())
+        if offer is None:
             return self._unauthorized("the algorithm is not one of those offered", now_s)
         qop = sent.get("qop", "")
-        if qop.lower() != _QOP:
-            return self._unauthorized("the qop is not the one offered", now_s)
+        if qop.lower() not in self._qops:
+            return self._unauthorized("the qop is not one of those offered", now_s)
+        if hashed and not self._userhash:
+            return self._unauthorized("a hashed user name was not offered", now_s)
 
-        # 3. Realm.
-        if sent["realm"] != self._realm and _utf8(sent["realm"]) != self._realm:
+        # 3. Realm, and what else is to come back as it was sent out.
+        if sent["realm"] != self._realm and utf8_of(sent["realm"]) != self._realm:
             return self._unauthorized("the realm is another one", now_s)
+        if self._opaque is not None and sent.get("opaque", self._opaque) != self._opaque:
+            return self._unauthorized("the opaque parameter is another one", now_s)
 
         # 4. The request target. ASGI servers lose a lone trailing "?", so its absence there is borne.
         uri = sent["uri"]
@@ -180,36 +293,41 @@ class Authenticator:
         issued = self._nonces.recognise(sent["nonce"])
         if issued is None:
             return self._unauthorized("the nonce was not issued here", now_s)
+        if self._throttle is not None:
+            wait_s = self._throttle.wait_s(user, request.address, now_s)
+            if wait_s:
+                return Refused(429, "too many failed tries; wait", nonce_genuine=True, retry_after_s=wait_s)
 
-        # 6. The user. Names beyond ASCII come as UTF-8 or as ISO 8859-1: the decoding that names a user is right.
-        user = sent["username"]
-        secret = self.users.find(algorithm, self._realm, user)
-        if secret is None and not user.isascii():
-            user = _utf8(user)
-            secret = self.users.find(algorithm, self._realm, user)
+        all_sent = _Sent(request, sent, offer, qop, user, hashed, issued, now_s)
+        if qop.lower() == Qop.AUTH_INT:
+            return AwaitingBody(self, all_sent)
+        return self.verify(all_sent, None)
+
+    def verify(self, all_sent: _Sent, body_hash: bytes | None) -> Claim | Refused:
+        """Steps 6 to 8. body_hash: hexadecimal, for qop=auth-int. `check` and AwaitingBody call it."""
+        request, sent, offer, qop, user, hashed, issued, now_s = all_sent
+
+        # 6. The user, or a secret that nobody has.
+        secret, user = self._find(offer, sent, user, hashed=hashed)
         known = secret is not None
 
         # 7. The response.
+        nc = sent["nc"]
         try:
-            expected = response(
-                algorithm,
-                secret if secret is not None else self._nobody[algorithm],
-                sent["nonce"].encode("ascii"),
-                nc.encode("ascii"),
-                sent["cnonce"].encode("latin-1"),
-                qop.encode("ascii"),
-                hash_a2(algorithm, request.method, uri.encode("latin-1")),
-            )
+            nonce, cnonce = sent["nonce"].encode("ascii"), sent["cnonce"].encode("latin-1")
+            ha1 = secret if secret is not None else offer.nobody
+            if offer.algorithm is not offer.plain:
+                ha1 = hash_a1_of_session(offer.algorithm, ha1, nonce, cnonce)
+            ha2 = hash_a2(offer.algorithm, request.method.encode("latin-1"), sent["uri"].encode("latin-1"), body_hash)
+            expected = response(offer.algorithm, ha1, nonce, nc.encode("ascii"), cnonce, qop.encode("ascii"), ha2)
             given = sent["response"].lower().encode("latin-1")
         except UnicodeEncodeError:
             return Refused(
-                400,
-                "the Authorization header or the method has a character that is no octet",
-                (),
-                False,
-                True,
+                400, "the Authorization header or the method has a character that is no octet", nonce_genuine=True
             )
         if not hmac.compare_digest(expected, given) or not known:
+            if self._throttle is not None:
+                self._throttle.charge(all_sent.user, request.address, now_s)
             return self._unauthorized("the user or the password is wrong", now_s, nonce_genuine=True)
 
         # 8. The nonce's age. One of another epoch was counted by a table that is gone.
@@ -218,26 +336,62 @@ class Authenticator:
         if not issued.current or age_us > self._lifetime_us or age_us < -self._skew_us:
             return self.stale("the nonce is too old", now_s)
         count = int(nc, 16)
-        if count > COUNT_LIMIT:
+        if count > self._count_limit:
             return self.stale("the nonce was used as often as it may be", now_s)
 
         # 9. is the replay store's.
-        return Claim(self, user, issued.epoch, issued.identity, issued.issued_us, count, now_us)
+        return Claim(self, all_sent, user, ha1, count, now_us)
 
     def stale(self, reason: str, now_s: float) -> Refused:
         """401 for someone who knows the password: try again with the fresh nonce, and ask nobody for a password."""
         return Refused(401, reason, self._fresh_challenges(now_s, stale=True), stale=True, nonce_genuine=True)
+
+    def next_nonce(self, claim: Claim, sent: _Sent) -> str | None:
+        """A nonce to go on with once that of a claim nears its end, else None.
+
+        Never for a -sess algorithm: its A1 holds the nonce that the session began with, which is not kept here.
+        """
+        nearly = (
+            claim.count >= self._count_limit * _NEARLY_USED_UP
+            or claim.now_us - claim.issued_us >= self._lifetime_us * _NEARLY_USED_UP
+        )
+        return self._nonces.issue(sent.now_s) if nearly and not sent.offer.algorithm.is_session else None
+
+    def _find(self, offer: _Offer, sent: dict[str, str], user: str, *, hashed: bool) -> tuple[bytes | None, str]:
+        if hashed:
+            name = self.users.find_hashed(offer.plain, self._realm, user)
+            return (None if name is None else self.users.find(offer.plain, self._realm, name)), name or user
+        secret = self.users.find(offer.plain, self._realm, user)
+        if secret is None and not user.isascii() and "username" in sent:
+            # Octets that are good UTF-8 may yet have been meant as ISO 8859-1: the decoding that names a user is right.
+            secret, user = self.users.find(offer.plain, self._realm, sent["username"]), sent["username"]
+        return secret, user
 
     def _unauthorized(self, reason: str, now_s: float, *, nonce_genuine: bool = False) -> Refused:
         return Refused(401, reason, self._fresh_challenges(now_s, stale=False), False, nonce_genuine)
 
     def _fresh_challenges(self, now_s: float, *, stale: bool) -> tuple[str, ...]:
         nonce = self._nonces.issue(now_s)
-        end = '", stale=true' if stale else '"'
-        return tuple(before + nonce + end for before, _ in self._challenges)
+        end = ", stale=true" if stale else ""
+        return tuple([f"{offer.before_nonce}{nonce}{offer.after_nonce}{end}" for offer in self._offers])
 
 
-def _utf8(text: str) -> str:
+def _user(sent: dict[str, str]) -> tuple[str, bool]:
+    """The user's name, decoded, or its hash and True. Raises HeaderError (RFC 7616 section 3.4)."""
+    hashed = sent.get("userhash", "").lower() == "true"
+    if "username*" in sent:
+        if "username" in sent or hashed:
+            raise HeaderError("username* goes neither with username nor with userhash=true")
+        return extended_value(sent["username*"]), False
+    if "username" not in sent:
+        raise HeaderError("username is missing in the Authorization header")
+    name = sent["username"]
+    if hashed:
+        return name.lower(), True
+    return (name if name.isascii() else utf8_of(name)), False
+
+
+def utf8_of(text: str) -> str:
     """What the octets mean as UTF-8; the text as it is where they are not UTF-8."""
     try:
         return text.encode("latin-1").decode("utf-8")

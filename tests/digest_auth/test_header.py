@@ -71,9 +71,14 @@ class TestCredentials:
             return
         assert parameters is not None
 
-    @given(st.text(st.characters(max_codepoint=255, exclude_characters="\n"), max_size=50))
+    @given(st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"], include_characters="\t"), max_size=50))
     def test_what_was_quoted_comes_back(self, text: str) -> None:
         assert credentials(f"Digest a={quote(text)}, b=1") == {"a": text, "b": "1"}
+
+    @pytest.mark.parametrize("control", ["\r", "\n", "\0", "\x1f", "\x7f", "\\\n"])
+    def test_control_characters_are_no_value(self, control: str) -> None:
+        with pytest.raises(HeaderError):
+            credentials(f'Digest a="x{control}y"')
 
     def test_the_message_repeats_nothing_that_was_sent(self) -> None:
         with pytest.raises(HeaderError) as caught:
