@@ -87,8 +87,10 @@ class _Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             epilog=f"Each option can be a variable as well: {PREFIX}PORT=9443, {PREFIX}TLS=off, "
             f"{PREFIX}TLS_VERSIONS=1.2,1.3, {PREFIX}ADHOC=on; an option wins over its variable. "
-            f"Only variables: {PREFIX}ALGORITHMS=SHA-256,MD5, {PREFIX}REALM, {PREFIX}NONCE_LIFETIME_S, "
-            f"{PREFIX}CONNECTIONS, {PREFIX}PENDING_CONNECTIONS, {PREFIX}LOG_LEVEL. "
+            f"Only variables: {PREFIX}ALGORITHMS=SHA-256,MD5, {PREFIX}QOP=auth,auth-int, {PREFIX}USERHASH=on, "
+            f"{PREFIX}REALM, {PREFIX}DOMAIN, {PREFIX}OPAQUE, {PREFIX}NONCE_LIFETIME_S, {PREFIX}NONCE_COUNT_LIMIT, "
+            f"{PREFIX}AUTHENTICATION_INFO=off, {PREFIX}FAILED_TRIES, {PREFIX}FAILED_TRIES_PER_MINUTE, "
+            f"{PREFIX}WORKERS, {PREFIX}CONNECTIONS, {PREFIX}PENDING_CONNECTIONS, {PREFIX}LOG_LEVEL. "
             "A renewed certificate is served by itself, and at once at SIGHUP.",
         )
         self._opening = f"{program.summary}\n\nexamples:\n{_examples(program.name)}\n\n"
@@ -161,7 +163,16 @@ def _parser(program: Program) -> argparse.ArgumentParser:
         metavar="digest|none",
         help=f"none: everybody, and only on a loopback address (default: {default.auth})",
     )
-    people.add_argument("--users", metavar="FILE", help="htdigest lines (default: users in --state)")
+    people.add_argument(
+        "--users",
+        metavar="FILE",
+        help="htdigest lines, which `python -m digest_auth` changes (default: users in --state)",
+    )
+    people.add_argument(
+        "--replay-store",
+        metavar="STORE",
+        help=f"of used nonces: memory, shm:NAME (one host) or redis://HOST (default: {default.replay_store})",
+    )
 
     kept = parser.add_argument_group("what it keeps")
     kept.add_argument("--state", metavar="DIR", help=f"CA, certificates, users, database (default: {default.state})")

@@ -4,6 +4,7 @@ Everything that a request needs is made here, when the device is opened: no requ
 could have been built before.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,16 +15,24 @@ from typing import Final
 
 import certs
 from device_api import datastore as stored
+from device_api.authentication import Authentication
 from device_api.datastore import Datastore
 from device_api.errors import UnavailableError
-from device_api.settings import Settings, SettingsError, problem
+from device_api.settings import Settings, SettingsError
 from device_api.state import DeviceState, StateError, open_state
 from device_api.system import date_and_time, system_state
-from digest_auth import Authenticator, MemoryReplayStore, Nonces, ReplayStore, UsersFileError, UserTable
+from digest_auth import ReplayStoreError, StoreUnavailableError, UsersFileError
 
 _log = logging.getLogger(__name__)
 
-OPEN_ERRORS: Final = (SettingsError, StateError, UsersFileError, certs.CertificateError)
+OPEN_ERRORS: Final = (
+    SettingsError,
+    StateError,
+    UsersFileError,
+    ReplayStoreError,
+    StoreUnavailableError,
+    certs.CertificateError,
+)
 """What `Device.open` raises; each one's text is one whole line."""
 
 RETRY_S: Final = 1.0
@@ -47,15 +56,13 @@ class Device:
         settings: Settings,
         state: DeviceState,
         datastore: Datastore,
-        authenticator: Authenticator | None,
-        replay_store: ReplayStore,
+        authentication: Authentication | None,
     ) -> None:
-        """authenticator: None when everybody may come in (auth=none)."""
+        """authentication: None when everybody may come in (auth=none)."""
         self.settings = settings
         self.state = state
         self.datastore = datastore
-        self.authenticator = authenticator
-        self.replay_store = replay_store
+        self.authentication = authentication
         self._boot_datetime = date_and_time(datetime.now(UTC))
         self._draining = False
 
@@ -63,37 +70,29 @@ class Device:
     def open(cls, settings: Settings) -> "Device":
         """Open the state folder and the datastore, and make in them what is missing. Raises OPEN_ERRORS."""
         state = open_state(settings.state, realm=settings.realm)
-        replay_store = MemoryReplayStore(lifetime_s=settings.nonce_lifetime_s)
-        authenticator = None
-        if settings.auth == "digest":
-            authenticator = Authenticator(
-                realm=settings.realm,
-                users=_users(settings, state),
-                nonces=Nonces(state.nonce_key, replay_store, settings.realm),
-                algorithms=settings.algorithms,
-                nonce_lifetime_s=settings.nonce_lifetime_s,
+        with contextlib.ExitStack() as opened:
+            authentication = None
+            if settings.auth == "digest":
+                authentication = Authentication.open(settings, state)
+                opened.callback(authentication.close)
+            datastore = Datastore.open(
+                settings.datastore, default=state.database, lock=state.lock_file, threads=settings.threads
             )
-        datastore = Datastore.open(
-            settings.datastore, default=state.database, lock=state.lock_file, threads=settings.threads
-        )
-        return cls(
-            settings=settings,
-            state=state,
-            datastore=datastore,
-            authenticator=authenticator,
-            replay_store=replay_store,
-        )
+            opened.pop_all()
+        return cls(settings=settings, state=state, datastore=datastore, authentication=authentication)
 
     def system_state(self) -> dict[str, object]:
         """Return the system-state container as of now."""
         return system_state(self._boot_datetime, datetime.now(UTC))
 
     def health(self) -> Health:
-        """Say whether requests should be sent here. It asks the datastore, so it may block."""
+        """Say whether requests should be sent here. It asks the datastore and the replay store, so it may block."""
         if self._draining:
             return Health(503, {"status": "draining"})
         try:
             self.datastore.run(stored.check)
+            if self.authentication is not None:
+                self.authentication.check_store()
         except UnavailableError as error:
             return Health(503, {"status": "unavailable", "reason": error.message})
         return Health(200, {"status": "ok"})
@@ -103,8 +102,10 @@ class Device:
         self._draining = True
 
     def close(self) -> None:
-        """Let go of the datastore's connections."""
+        """Let go of the datastore and the replay store."""
         self.datastore.close()
+        if self.authentication is not None:
+            self.authentication.close()
 
 
 class LazyDevice:
@@ -153,16 +154,3 @@ class LazyDevice:
             if self.opened is not None:
                 self.opened.close()
                 self.opened = None
-
-
-def _users(settings: Settings, state: DeviceState) -> UserTable:
-    path = settings.users or state.users_file
-    users = UserTable.read(path)
-    if not users.knows_anybody(settings.realm, settings.algorithms):
-        offered = " or ".join(settings.algorithms)
-        raise problem(
-            "users",
-            f"{path} names nobody in the realm {settings.realm!r} with a hash of {offered}, so nobody could come in;"
-            " add such a line, or remove the file and the first user gets one anew",
-        )
-    return users

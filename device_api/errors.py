@@ -149,6 +149,7 @@ _BY_STATUS: Final[dict[int, tuple[str, str, str]]] = {
     408: ("transport", "operation-failed", "the request did not arrive in time"),
     413: ("protocol", "too-big", "the body is too long"),
     415: ("protocol", "invalid-value", "the body's media type is not supported"),
+    429: ("protocol", "resource-denied", "too many tries; see Retry-After"),
     500: ("application", "operation-failed", "internal error; the device's log has the cause"),
     503: ("application", "operation-failed", "the device cannot answer now"),
 }

@@ -7,6 +7,7 @@ Each field has one name in three spellings: `tls_backend` here, `DEVICE_TLS_BACK
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -14,9 +15,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from certs import KeyKind, TlsVersion
-from digest_auth import Algorithm
+from digest_auth import COUNT_LIMIT, Algorithm, AlgorithmUnavailableError, Qop
 
 PREFIX: Final = "DEVICE_"
+
+MEMORY: Final = "memory"
+"""The replay store of one process."""
+
+_REPLAY_STORE: Final = re.compile(r"memory|shm:[A-Za-z0-9._-]{1,100}|(?:rediss?|unix)://[^\s]+")
 
 TlsBackend = Literal["stdlib", "pyopenssl"]
 Auth = Literal["digest", "none"]
@@ -60,31 +66,68 @@ class Settings:
     datastore: str | None = None  # an SQLAlchemy URL; None is SQLite in the state folder
     ready_file: Path | None = None
     algorithms: tuple[Algorithm, ...] = (Algorithm.SHA_256,)  # in the order in which they are offered
+    qop: tuple[Qop, ...] = (Qop.AUTH,)
+    userhash: bool = False  # clients may send a hash in place of the user's name
     realm: str = "network-device"
+    domain: tuple[str, ...] = ()  # URIs of the protection space; none is the whole server
+    opaque: str | None = None  # sent along with each challenge, expected back
     nonce_lifetime_s: float = 300.0
+    nonce_count_limit: int = COUNT_LIMIT  # requests that one nonce is good for
+    authentication_info: bool = True  # answers prove that the server knows the password, and name the next nonce
+    failed_tries: int = 10  # of a user at an address, in a row; 0: as many as one likes
+    failed_tries_per_minute: float = 10.0  # that come back
+    replay_store: str = MEMORY  # memory, shm:NAME or the URL of a Redis
+    workers: int = 1  # processes that serve one state folder; a server that starts them says so
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
         self._check_ranges()
         self._check_certificate()
+        self._check_digest()
         if self.auth == "none" and not is_loopback(self.host):
             raise problem("auth", f"'none' would open {self.host} to everybody; it is for 127.0.0.1, ::1, localhost")
 
     def _check_ranges(self) -> None:
         if not 0 <= self.port <= 65535:
             raise problem("port", f"{self.port} is not a port; give 0 (any free one) to 65535")
-        for name in ("threads", "connections", "pending_connections"):
+        for name in ("threads", "connections", "pending_connections", "workers"):
             if getattr(self, name) < 1:
                 raise problem(name, f"{getattr(self, name)} is too few; give 1 or more")
-        if not 1 <= self.nonce_lifetime_s <= 86400:
-            raise problem("nonce_lifetime_s", f"{self.nonce_lifetime_s:g} s is out of range; give 1 to 86400")
         if not self.realm or not self.realm.isprintable() or set('"\\:') & set(self.realm):
             raise problem(
                 "realm", f"{self.realm!r} cannot stand in a users file; leave out quotes, backslashes, colons"
             )
-        for name in ("algorithms", "tls_versions", "certificate_kind"):
+        for name in ("algorithms", "qop", "tls_versions", "certificate_kind"):
             if not getattr(self, name):
                 raise problem(name, "the list is empty; name at least one")
+
+    def _check_digest(self) -> None:
+        if not 1 <= self.nonce_lifetime_s <= 86400:
+            raise problem("nonce_lifetime_s", f"{self.nonce_lifetime_s:g} s is out of range; give 1 to 86400")
+        if not 1 <= self.nonce_count_limit <= COUNT_LIMIT:
+            raise problem("nonce_count_limit", f"{self.nonce_count_limit} is out of range; give 1 to {COUNT_LIMIT}")
+        if not 0 <= self.failed_tries <= 1_000_000:
+            raise problem("failed_tries", f"{self.failed_tries} is out of range; give 0 (no limit) to 1000000")
+        if not 0 < self.failed_tries_per_minute <= 1_000_000:
+            raise problem(
+                "failed_tries_per_minute", f"{self.failed_tries_per_minute:g} is out of range; give 0.1 to 1000000"
+            )
+        for name, texts in (("domain", self.domain), ("opaque", (self.opaque or "",))):
+            if not all(map(_is_header_text, texts)):
+                raise problem(name, "holds what cannot stand in a header; give printable ASCII without quotes")
+        if _REPLAY_STORE.fullmatch(self.replay_store) is None:
+            # Not repeated: it may hold a password.
+            raise problem(
+                "replay_store",
+                "is none that is known; give memory, shm:NAME (letters, digits, dots, dashes, underscores),"
+                " redis://HOST:PORT/0, rediss://… or unix://PATH",
+            )
+        if self.workers > 1 and self.replay_store == MEMORY and self.auth == "digest":
+            raise problem(
+                "replay_store",
+                f"{self.workers} workers would each keep their own memory of used nonces, and send clients from one"
+                " stale nonce to the next; set it to shm:NAME (workers of one host) or redis://HOST (several hosts)",
+            )
 
     def _check_certificate(self) -> None:
         if len(self.certificate) != len(self.key):
@@ -112,6 +155,10 @@ class Settings:
             if text:
                 values[field.name] = parse_setting(field.name, text)
         return cls(**values)
+
+
+def _is_header_text(text: str) -> bool:
+    return text.isascii() and text.isprintable() and not set('"\\') & set(text)
 
 
 def is_loopback(host: str) -> bool:
@@ -148,6 +195,24 @@ def _seconds(text: str) -> float:
         raise ValueError(f"{text!r} is not a number of seconds") from None
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _algorithms(text: str) -> tuple[Algorithm, ...]:
+    """Return a list in which a name may stand twice: SHA-256, SHA-512-256, SHA-256 again suits most clients."""
+    algorithms = tuple(_algorithm(part.strip()) for part in text.split(",") if part.strip())
+    for algorithm in algorithms:
+        try:
+            algorithm.require()
+        except AlgorithmUnavailableError as error:
+            raise ValueError(str(error)) from error
+    return algorithms
+
+
 def _switch(text: str) -> bool:
     return _one_of(text.lower(), ("on", "off")) == "on"
 
@@ -174,6 +239,7 @@ def _list(parse: Callable[[str], _Item]) -> Callable[[str], tuple[_Item, ...]]:
 
 
 _tls_versions: Final = _list(_named(TlsVersion))
+_algorithm: Final = _named(Algorithm)
 
 _PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "state": Path,
@@ -195,8 +261,18 @@ _PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "pending_connections": _whole_number,
     "datastore": _text,
     "ready_file": Path,
-    "algorithms": _list(_named(Algorithm)),
+    "algorithms": _algorithms,
+    "qop": _list(_named(Qop)),
+    "userhash": _switch,
     "realm": _text,
+    "domain": _list(_text),
+    "opaque": _text,
     "nonce_lifetime_s": _seconds,
+    "nonce_count_limit": _whole_number,
+    "authentication_info": _switch,
+    "failed_tries": _whole_number,
+    "failed_tries_per_minute": _number,
+    "replay_store": _text,
+    "workers": _whole_number,
     "log_level": _choice("debug", "info", "warning", "error"),
 }

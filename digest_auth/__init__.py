@@ -17,12 +17,13 @@ from digest_auth._algorithms import PLAIN_ALGORITHMS, Algorithm, AlgorithmUnavai
 from digest_auth._client import DigestClient, Prepared
 from digest_auth._header import HeaderError
 from digest_auth._nonces import Nonces
-from digest_auth._replay import COUNT_LIMIT, CountedUse, ReplayStore, ReplayTable, StoreUnavailableError
+from digest_auth._replay import COUNT_LIMIT, CountedUse, ReplayStore, ReplayStoreError, ReplayTable, StoreUnavailableError
 from digest_auth._replay_memory import MemoryReplayStore
 from digest_auth._response import Qop, hash_a1
 from digest_auth._server import Authenticator, AwaitingBody, Claim, DigestRequest, Granted, Refused
 from digest_auth._throttle import Throttle
 from digest_auth._users import UsersFileError, UserTable, htdigest_line
+from digest_auth._users_watched import WatchedUsers
 
 __all__ = [
     "COUNT_LIMIT",
@@ -43,11 +44,13 @@ __all__ = [
     "Qop",
     "Refused",
     "ReplayStore",
+    "ReplayStoreError",
     "ReplayTable",
     "StoreUnavailableError",
     "Throttle",
     "UserTable",
     "UsersFileError",
+    "WatchedUsers",
     "hash_a1",
     "htdigest_line",
 ]

@@ -124,12 +124,17 @@ class Claim:
             return Granted(self._user, self)
         return self._authenticator.stale("the nonce count was used before", self._sent.now_s)
 
+    @property
+    def covers_body(self) -> bool:
+        """For Granted."""
+        return self._sent.qop.lower() == Qop.AUTH_INT
+
     def authentication_info(self, body: bytes) -> str:
         """For Granted."""
         offer, parameters = self._sent.offer, self._sent.parameters
         algorithm, qop = offer.algorithm, self._sent.qop
         nonce, nc, cnonce = parameters["nonce"], parameters["nc"], parameters["cnonce"]
-        body_hash = algorithm.new(body).hexdigest().encode("ascii") if qop.lower() == Qop.AUTH_INT else None
+        body_hash = algorithm.new(body).hexdigest().encode("ascii") if self.covers_body else None
         rspauth = response(
             algorithm,
             self._ha1,
@@ -150,6 +155,11 @@ class Granted:
 
     user: str
     _claim: Claim | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def covers_body(self) -> bool:
+        """Whether the body of the answer counts in its Authentication-Info: the request's qop was auth-int."""
+        return self._claim is not None and self._claim.covers_body
 
     def authentication_info(self, body: bytes = b"") -> str:
         """The value of the answer's Authentication-Info (RFC 7615; RFC 7616 section 3.5).

@@ -42,6 +42,10 @@ class DeviceRequest(quart.Request):
         if self.target is not None:
             self.path = routing_path(self.target)
 
+    async def read_body(self) -> bytes:
+        """Return the whole body. Raises RequestEntityTooLarge."""
+        return await self.get_data(cache=True, as_text=False, parse_form_data=False)
+
 
 # quart.request, known to be one of ours.
 request: Final = cast("DeviceRequest", quart.request)

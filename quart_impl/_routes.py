@@ -42,7 +42,7 @@ def add_routes(app: Quart, lazy: LazyDevice) -> None:
     @app.post("/restconf/operations/network-device:ping")
     async def ping() -> Response:
         require_json(request.mimetype)
-        ping = read_ping(await request.get_data(cache=True, as_text=False, parse_form_data=False))
+        ping = read_ping(await request.read_body())
         round_trips_ns = []
         for _ in range(ping.count):
             sent_ns = time.monotonic_ns()

@@ -54,6 +54,7 @@ SPELLINGS = [
     (["--client-ca", "ca.pem"], {"DEVICE_CLIENT_CA": "ca.pem"}),
     (["--auth", "none"], {"DEVICE_AUTH": "none"}),
     (["--users", "people"], {"DEVICE_USERS": "people"}),
+    (["--replay-store", "shm:router"], {"DEVICE_REPLAY_STORE": "shm:router"}),
     (["--state", "elsewhere"], {"DEVICE_STATE": "elsewhere"}),
     (["--datastore", "sqlite:///x"], {"DEVICE_DATASTORE": "sqlite:///x"}),
 ]

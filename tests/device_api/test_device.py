@@ -38,14 +38,14 @@ def device(settings: Settings) -> Iterator[Device]:
 
 class TestDevice:
     def test_it_challenges(self, device: Device) -> None:
-        assert device.authenticator is not None
-        verdict = device.authenticator.check(DigestRequest("GET", "/", ()), now_s=1.0)
+        assert device.authentication is not None
+        verdict = device.authentication.check(DigestRequest("GET", "/", ()))
         assert isinstance(verdict, Refused)
         assert verdict.www_authenticate[0].startswith('Digest realm="network-device"')
 
     def test_open_to_everybody_it_does_not(self, tmp_path: Path) -> None:
         device = Device.open(Settings(state=tmp_path, auth="none"))
-        assert device.authenticator is None
+        assert device.authentication is None
         device.close()
 
     def test_system_state(self, device: Device) -> None:
@@ -134,6 +134,6 @@ def test_nothing_is_read_for_a_request_once_it_is_open(device: Device) -> None:
     """The Digest check and the tiny route touch no file: the state folder may even be gone."""
     for path in (device.state.users_file, device.state.nonce_key_file, device.state.credentials_file):
         path.unlink()
-    assert device.authenticator is not None
-    device.authenticator.check(DigestRequest("GET", "/", ()), now_s=1.0)
+    assert device.authentication is not None
+    device.authentication.check(DigestRequest("GET", "/", ()))
     device.system_state()

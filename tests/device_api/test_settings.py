@@ -7,7 +7,7 @@ import pytest
 
 from certs import KeyKind, TlsVersion
 from device_api.settings import PREFIX, Settings, SettingsError, is_loopback, parse_setting
-from digest_auth import Algorithm
+from digest_auth import Algorithm, Qop
 
 # One value for each field, as its user writes it, and what it means. A field without a row here fails a test.
 WRITTEN = {
@@ -30,7 +30,17 @@ WRITTEN = {
     "pending_connections": ("8", 8),
     "datastore": ("sqlite:///other.sqlite3", "sqlite:///other.sqlite3"),
     "ready_file": ("ready.json", Path("ready.json")),
-    "algorithms": ("MD5,SHA-256,MD5", (Algorithm.MD5, Algorithm.SHA_256)),
+    "algorithms": ("MD5,SHA-256,MD5", (Algorithm.MD5, Algorithm.SHA_256, Algorithm.MD5)),
+    "qop": ("auth,auth-int,auth", (Qop.AUTH, Qop.AUTH_INT)),
+    "userhash": ("on", True),
+    "domain": ("/restconf,https://a.example/b", ("/restconf", "https://a.example/b")),
+    "opaque": ("x1", "x1"),
+    "nonce_count_limit": ("100", 100),
+    "authentication_info": ("off", False),
+    "failed_tries": ("0", 0),
+    "failed_tries_per_minute": ("0.5", 0.5),
+    "replay_store": ("shm:device-1", "shm:device-1"),
+    "workers": ("1", 1),
     "realm": ("a realm", "a realm"),
     "nonce_lifetime_s": ("1.5", 1.5),
     "log_level": ("debug", "debug"),

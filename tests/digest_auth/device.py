@@ -7,6 +7,7 @@ from digest_auth import (
     PLAIN_ALGORITHMS,
     Algorithm,
     Authenticator,
+    AwaitingBody,
     Claim,
     DigestClient,
     DigestRequest,
@@ -48,8 +49,12 @@ class Device:
             nonce_lifetime_s=LIFETIME_S,
         )
 
-    def ask(self, *authorization: str, method: str = "GET", target: str = "/a") -> Granted | Refused:
-        verdict = self.authenticator.check(DigestRequest(method, target, authorization), now_s=self.now_s)
+    def ask(self, *authorization: str, method: str = "GET", target: str = "/a", body: bytes = b"") -> Granted | Refused:
+        request = DigestRequest(method, target, authorization)
+        verdict: Claim | AwaitingBody | Granted | Refused = self.authenticator.check(request, now_s=self.now_s)
+        if isinstance(verdict, AwaitingBody):
+            verdict.update(body)
+            verdict = verdict.decide()
         if isinstance(verdict, Claim):
             return verdict.settle(unused=self.store.use(verdict))
         return verdict

@@ -128,8 +128,9 @@ class TestRequestTarget:
 
 
 def test_refusals_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
     app = create_app(Settings(state=tmp_path))
+    device(app).open()
+    caplog.set_level(logging.INFO)
     client = app.test_client()
     for authorization in (None, "Basic eDp5", "Digest nonsense", 'Digest username="x'):
         headers = {} if authorization is None else {"Authorization": authorization}

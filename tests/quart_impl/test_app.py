@@ -200,8 +200,9 @@ class TestRequestTarget:
 
 
 def test_refusals_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
     app = create_app(Settings(state=tmp_path))
+    device(app).open()
+    caplog.set_level(logging.INFO)
     for authorization in ((), ("Basic eDp5",), ("Digest nonsense",), ("Digest a=b", "Digest a=b")):
         headers = [("Authorization", value) for value in authorization]
         assert asyncio.run(ask(app, SYSTEM_STATE, *headers)).status in {400, 401}
