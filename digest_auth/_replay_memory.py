@@ -10,8 +10,9 @@ from digest_auth._replay import COUNT_LIMIT, EPOCH_LENGTH, CountedUse
 CLOCK_STEP_US: Final = 1_000_000
 """How far behind what was forgotten the clock must be for the store to take it as set back, and begin anew."""
 
-_SPARSE: Final = 8  # octets of a new record: a browser or a script that takes a nonce for a few requests needs no more
-_WHOLE: Final = COUNT_LIMIT // 8 + 1
+# What is no count is used from the start: 0, and what the last octet has beyond the limit.
+_SPARSE: Final = b"\x01" + bytes(7)  # a record begins so: who takes a nonce for a few requests needs no more
+_REST: Final = bytes(COUNT_LIMIT // 8 - len(_SPARSE)) + b"\xfe"
 
 
 class MemoryReplayStore:
@@ -34,8 +35,7 @@ class MemoryReplayStore:
             raise ValueError("a replay store must remember at least one nonce")
         self._capacity = capacity
         self._lifetime_us = int(lifetime_s * 1e6)
-        lock = Lock()
-        self._acquire, self._release = lock.acquire, lock.release  # a fifth quicker than `with`, in the hot path below
+        self._lock = Lock()
         self._begin_anew()
 
     def __len__(self) -> int:
@@ -45,11 +45,8 @@ class MemoryReplayStore:
     def use(self, claim: CountedUse) -> bool:
         """See ReplayStore. A count that is none, or beyond COUNT_LIMIT, is never unused."""
         count = claim.count
-        if not 0 < count <= COUNT_LIMIT:
-            return False
         octet, bit = count >> 3, 1 << (count & 7)
-        self._acquire()
-        try:
+        with self._lock:
             if claim.epoch != self.epoch:
                 return False
             record = self._used.get(claim.identity)
@@ -60,14 +57,14 @@ class MemoryReplayStore:
             try:
                 used = record[octet]
             except IndexError:
-                record.extend(bytes(_WHOLE - len(record)))
-                used = 0
+                if count > COUNT_LIMIT:
+                    return False
+                record.extend(_REST)
+                used = record[octet]
             if used & bit:
                 return False
             record[octet] = used | bit
             return True
-        finally:
-            self._release()
 
     async def use_async(self, claim: CountedUse) -> bool:
         """See ReplayStore."""
