@@ -26,7 +26,11 @@ ALLOWED = {
 
 # These must run where nothing else is installed, or before gevent has patched what they would pull in.
 # Modules that their users import by name, each for what one distribution brings.
-OPTIONAL = {"digest_auth/httpx.py": "httpx", "digest_auth/redis.py": "redis"}
+OPTIONAL = {
+    "digest_auth/httpx.py": "httpx",
+    "digest_auth/redis.py": "redis",
+    "digest_auth/_redis_server.py": "redis",
+}
 STANDARD_LIBRARY_ONLY = ["digest_auth", "harness/__init__.py", "harness/recording.py"]
 
 # Frameworks, servers and load generators: what a package must not know of.
