@@ -207,6 +207,7 @@ class _ThreadsConnections:
     def __init__(self, server: Server, timeout_s: float) -> None:
         self._server = server
         self._timeout_s = timeout_s
+        self._wire_timeout_s = 0.9 * timeout_s
         self._free: SimpleQueue[None] = SimpleQueue()  # an item for each connection that is not in use
         for _ in range(CONNECTIONS):
             self._free.put(None)
@@ -256,7 +257,7 @@ class _ThreadsConnections:
                     raise
                 # Redis was restarted, or had closed what was long idle. If the question was answered all the same, the
                 # count is now used: asking again refuses it, needlessly, but never accepts it twice.
-        wire = self._server.wire(_left_s(deadline_s), self._timeout_s)
+        wire = self._server.wire(_left_s(deadline_s), self._wire_timeout_s)
         wire.connect()
         return self._exchange(idle, wire, question(), deadline_s, examine=True)
 
@@ -266,9 +267,11 @@ class _ThreadsConnections:
             if examine:
                 self._examine(wire, deadline_s)
             try:
-                answer = _sent_and_answered(wire, _BY_HASH + question, deadline_s)
+                wire.send_packed_command((_BY_HASH + question,), check_health=False)
+                answer = self._reply(wire, deadline_s)
             except exceptions.NoScriptError:
-                answer = _sent_and_answered(wire, _BY_TEXT + question, deadline_s)
+                wire.send_packed_command((_BY_TEXT + question,), check_health=False)
+                answer = self._reply(wire, deadline_s)
             kept = True
         except exceptions.OutOfMemoryError:
             kept = True
@@ -284,15 +287,14 @@ class _ThreadsConnections:
     def _examine(self, wire: Wire, deadline_s: float) -> None:
         asked_s = time.time()
         wire.send_packed_command((self._server.greeting,), check_health=False)
-        replies = [
-            wire.read_response(disable_decoding=True, timeout=_left_s(deadline_s)) for _ in self._server.greetings
-        ]
+        replies = [self._reply(wire, deadline_s) for _ in self._server.greetings]
         self._server.examine(replies, asked_s, time.time())
 
-
-def _sent_and_answered(wire: Wire, command: bytes, deadline_s: float) -> object:
-    wire.send_packed_command((command,), check_health=False)
-    return wire.read_response(disable_decoding=True, timeout=_left_s(deadline_s))
+    def _reply(self, wire: Wire, deadline_s: float) -> object:
+        left_s = _left_s(deadline_s)
+        if left_s > self._wire_timeout_s:  # the wire's own timeout will do, and saves two system calls
+            return wire.read_response(disable_decoding=True)
+        return wire.read_response(disable_decoding=True, timeout=left_s)
 
 
 class _LoopsConnections:
