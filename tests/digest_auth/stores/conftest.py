@@ -105,8 +105,8 @@ def shared_table(table: Table) -> Table:
 
 @pytest.fixture
 def bounded_table(table: Table) -> Table:
-    """Of the kinds that hold no more than their capacity; this one holds 16 records."""
-    table.capacity = 16
+    """Of the kinds that hold no more than their capacity; this one holds 32 records."""
+    table.capacity = 32
     return table
 
 

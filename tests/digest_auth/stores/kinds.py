@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from digest_auth import MemoryReplayStore, ReplayStore
+from digest_auth._replay_shm import ShmReplayStore
 
 
 class Open(Protocol):
@@ -43,4 +44,34 @@ def _open_memory(where: str, table: str, *, capacity: int, lifetime_s: float) ->
     return MemoryReplayStore(capacity, lifetime_s)
 
 
-STORES = (Kind("memory", _nowhere, _open_memory, shared=False, bounded=True),)
+def _open_shm(where: str, table: str, *, capacity: int, lifetime_s: float) -> ReplayStore:
+    del lifetime_s  # it forgets nothing before it must
+    return ShmReplayStore(table, capacity=capacity, folder=Path(where))
+
+
+def _remove_shm(where: str, table: str) -> None:
+    ShmReplayStore.remove(table, folder=Path(where))
+
+
+@contextlib.contextmanager
+def _redis(folder: Path) -> Iterator[str]:
+    with running_redis(folder) as server:
+        yield server.unix_url
+
+
+def _open_redis(where: str, table: str, *, capacity: int, lifetime_s: float) -> ReplayStore:
+    del capacity  # records go when they have expired, and not before
+    return RedisReplayStore(where, lifetime_s=lifetime_s, prefix=table)
+
+
+def _flush_redis(where: str, table: str) -> None:
+    del table  # all of them
+    with redis.Redis.from_url(where) as client:
+        client.flushall()
+
+
+STORES = (
+    Kind("memory", _nowhere, _open_memory, shared=False, bounded=True),
+    Kind("shm", _nowhere, _open_shm, shared=True, bounded=True, lose=_remove_shm),
+    Kind("redis", _redis, _open_redis, shared=True, bounded=False, lose=_flush_redis),
+)

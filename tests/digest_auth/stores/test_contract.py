@@ -106,24 +106,24 @@ class TestForgetting:
 
     def test_the_record_issued_longest_ago_goes_whatever_the_order_of_use(self, bounded_table: Table) -> None:
         store = bounded_table.open()
-        order = list(range(16))
+        order = list(range(32))
         random.Random(7616).shuffle(order)
         assert all(store.use(f"{n:02}", 1, issued_us=NOW_US + n) for n in order)
-        assert store.use("new", 1, issued_us=NOW_US + 16)
+        assert store.use("new", 1, issued_us=NOW_US + 32)
         assert not store.use("00", 1, issued_us=NOW_US)
         assert not store.use("00", 2, issued_us=NOW_US)
-        assert all(store.use(f"{n:02}", 2, issued_us=NOW_US + n) for n in range(1, 16))
+        assert all(store.use(f"{n:02}", 2, issued_us=NOW_US + n) for n in range(1, 32))
 
     def test_nonces_issued_up_to_what_was_forgotten_are_stale_and_no_others(self, bounded_table: Table) -> None:
         store = bounded_table.open()
-        assert all(store.use(f"{n:02}", 1, issued_us=NOW_US + 10 * n) for n in range(17))  # forgets 00
+        assert all(store.use(f"{n:02}", 1, issued_us=NOW_US + 10 * n) for n in range(33))  # forgets 00
         assert not store.use("unseen and older", 1, issued_us=NOW_US - 1)
         assert not store.use("unseen, as old", 1, issued_us=NOW_US)
         assert store.use("unseen, younger", 1, issued_us=NOW_US + 1)
 
     def test_a_nonce_older_than_all_that_are_remembered_is_good_once(self, bounded_table: Table) -> None:
         store = bounded_table.open()
-        assert all(store.use(f"{n:02}", 1, issued_us=NOW_US + n) for n in range(16))
+        assert all(store.use(f"{n:02}", 1, issued_us=NOW_US + n) for n in range(32))
         assert store.use("waited", 1, issued_us=NOW_US - 1)
         assert not store.use("waited", 1, issued_us=NOW_US - 1)
 
