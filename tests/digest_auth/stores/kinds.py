@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import redis
+
 from digest_auth import MemoryReplayStore, ReplayStore
 from digest_auth._replay_shm import ShmReplayStore
+from digest_auth.redis import RedisReplayStore
+from tests.digest_auth.redis_server import running_redis
 
 
 class Open(Protocol):
