@@ -115,29 +115,32 @@ class Machine(RuleBasedStateMachine):
     def a_claim_is_settled_now(self, data: st.DataObject) -> None:
         self.settle(*data.draw(st.sampled_from(self.claims)))  # perhaps again: claims stay
 
-    @rule(others=st.integers(1, 2 * CAPACITY))
+    @precondition(lambda self: self.granted)
+    @rule(data=st.data(), others=st.integers(0, 2 * CAPACITY))
+    def one_that_was_granted_is_sent_again(self, data: st.DataObject, others: int) -> None:
+        self.others_come(others)
+        nonce, count = data.draw(st.sampled_from(sorted(self.granted)))
+        verdict = self.check(next(value for *use, value in self.sent if use == [nonce, count]))
+        if isinstance(verdict, Claim):
+            assert not self.settle(nonce, count, verdict)
+
     def others_come(self, others: int) -> None:
         for _ in range(others):
             client = self.challenged()
-            nonce = self.clients.pop()[1]
             verdict = self.check(client.authorization("GET", "/a") or "")
             assert isinstance(verdict, Claim)
-            self.settle(nonce, 1, verdict)
+            self.store.use(verdict)
+            self.clients.pop()
 
-    @rule(seconds=st.sampled_from([-4000.0, -400.0, -200.0, -10.0, 10.0, 200.0, 400.0, 4000.0]))
-    def the_clock_is_set(self, seconds: float) -> None:
-        self.now_s += seconds
-
-    @rule()
-    def the_server_starts_again(self) -> None:
-        self.store.close()
-        self.start()
-
-    @precondition(lambda self: self.kind.lose is not None)
-    @rule()
-    def the_table_is_lost(self) -> None:
-        assert self.kind.lose is not None
-        self.kind.lose(self.where, "table")
+    @rule(event=st.sampled_from([-4000.0, -400.0, -200.0, -10.0, 10.0, 200.0, 400.0, 4000.0, "restart", "loss"]))
+    def something_befalls_the_server(self, event: float | str) -> None:
+        if isinstance(event, float):
+            self.now_s += event
+        elif event == "restart":
+            self.store.close()
+            self.start()
+        elif self.kind.lose is not None:
+            self.kind.lose(self.where, "table")
 
     def teardown(self) -> None:
         """Whatever happened, a client gets in, by itself and at once."""
