@@ -1,6 +1,8 @@
 """The Redis or Valkey of a replay table: where it is, what it must be, and what is said when it is not."""
 
+import os
 import re
+import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,7 +153,8 @@ class Server:
     def trouble(self, error: Exception, timeout_s: float) -> str:
         """One line for what went wrong: where, what, and what to do. error: one of FAILURES."""
         if isinstance(error, (TimeoutError, exceptions.TimeoutError)):
-            return f"{self.where} did not answer within {timeout_s:g} s: is it up, and does a firewall lie between?"
+            tls = " does it speak TLS," if self.scheme == "rediss" else ""
+            return f"{self.where} did not answer within {timeout_s:g} s: is it up,{tls} and is a firewall between?"
         sentence = next(sentence for kind, sentence in _TROUBLES.items() if isinstance(error, kind))
         return f"{self.where} " + sentence.format(prefix=self.prefix, reason=self._reason(error))
 
@@ -165,8 +168,10 @@ class Server:
         said = str(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             said = cause.verify_message
-        elif isinstance(cause, OSError):
+        elif isinstance(cause, (ssl.SSLError, socket.gaierror)):
             said = cause.strerror or str(cause)
+        elif isinstance(cause, OSError):
+            said = os.strerror(cause.errno) if cause.errno else str(cause)
         if any(word.decode() in said for word in self.credentials):
             return "its words hold the password"
         return re.sub(r"[^ -~]+", " ", said)[:120].strip(" .")

@@ -86,7 +86,7 @@ class RedisReplayStore:
         self._questions = _Questions(prefix, lifetime_s)
         self._closed = False
         self._begin()
-        self._learn()
+        self._take_epoch(self._threads.ask(self._questions.about_epoch, examine=True))
 
     def use(self, claim: CountedUse) -> bool:
         """See ReplayStore."""
@@ -111,7 +111,9 @@ class RedisReplayStore:
         if self._process != os.getpid():
             self._begin()
         try:
-            self._learn()
+            answer = self._threads.ask(lambda: self._questions.about_health(self.epoch), examine=True)
+            if not isinstance(answer, int):
+                self._take_epoch(answer)
         except StoreUnavailableError:
             self._threads.forget()
             for connections in tuple(self._loops.values()):
@@ -145,9 +147,6 @@ class RedisReplayStore:
             await connections.until_loop_ends(self._loops)
         return connections
 
-    def _learn(self) -> None:
-        self._take_epoch(self._threads.ask(self._questions.about_epoch, examine=True))
-
     def _settle(self, claim: CountedUse, answer: object) -> bool:
         if isinstance(answer, int):
             self.epoch = claim.epoch
@@ -171,7 +170,8 @@ class _Questions:
         epoch_key = self._record + b"epoch"
         self._begin = b"$1\r\n2\r\n" + bulk(epoch_key)
         self._end = bulk(b"%d" % int((2 * lifetime_s + CLOCK_SKEW_S) * 1000))
-        self._no_record = bulk(epoch_key) + bulk(b"") + bulk(b"0")
+        self._epoch_s = bulk(epoch_key) + bulk(b"") + bulk(b"0")
+        self._health_s = bulk(self._record + b"health")
 
     def about(self, claim: CountedUse) -> bytes:
         record = self._record + (claim.epoch + claim.identity).hex().encode("ascii")
@@ -192,7 +192,11 @@ class _Questions:
 
     def about_epoch(self) -> bytes:
         """No table has an empty epoch, so the answer is the table's and nothing is marked."""
-        return self._begin + self._no_record + bulk(os.urandom(EPOCH_LENGTH)) + self._end
+        return self._begin + self._epoch_s + bulk(os.urandom(EPOCH_LENGTH)) + self._end
+
+    def about_health(self, epoch: bytes) -> bytes:
+        """As about a claim, of a record that no nonce has: it is written, so a full Redis is found out."""
+        return self._begin + self._health_s + bulk(epoch) + bulk(b"0") + bulk(os.urandom(EPOCH_LENGTH)) + self._end
 
 
 _CLOSED: Final = "the replay store in Redis was closed: it answers nothing any more"

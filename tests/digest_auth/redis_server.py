@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.requirements import require_program
 
@@ -44,13 +46,19 @@ class RedisServer:
     def administrator(self) -> redis.Redis:
         """A client that may do everything; close it, or use it as a context manager."""
         return redis.Redis(
-            unix_socket_path=str(self.folder / "socket"), username="administrator", password=ADMINISTRATOR, protocol=2
+            unix_socket_path=str(self.folder / "socket"),
+            username="administrator",
+            password=ADMINISTRATOR,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
         )
 
     def start(self) -> None:
         """Start it and wait until it serves."""
         words = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         words += ["--unixsocket", str(self.folder / "socket"), "--save", "", "--appendonly", "no"]
+        words += ["--repl-diskless-sync-delay", "0"]  # a replica gets the data at once, not in 5 s
+        words += ["--hz", "100"]  # it looks for signals so often a second
         words += ["--user", "administrator", "on", f">{ADMINISTRATOR}", "~*", "&*", "+@all", *self.options]
         log = self.folder / "log"
         with log.open("ab") as output:
