@@ -234,6 +234,20 @@ except UsersFileError as error:
 class TestWriters:
     """Several writers at once: none is lost, not even when all of them want to make the file."""
 
+    def test_a_maker_that_another_one_outruns_adds_to_the_other_s(self, tmp_path: Path) -> None:
+        users = tmp_path / "users"
+        seen: list[str] = []
+
+        def edit(text: str) -> str:
+            seen.append(text)
+            if not text:
+                users.write_text(FIRST)
+            return adding("second")(text)
+
+        change_users_file(users, edit, may_create=True)
+        assert seen == ["", FIRST]
+        assert names(users) == ["first", "second"]
+
     def test_all_that_was_added_is_there(self, tmp_path: Path) -> None:
         program = """
 import pathlib, sys
