@@ -18,7 +18,18 @@ from deployments._registry import Described, describe, find, names
 from deployments._running import RunningServer
 from deployments._stacks import KeyExchange, TlsStack
 from deployments._start import check, render, start
-from deployments._types import Abilities, AskedOfClients, Deployment, Reload, Rendered, Resumption, Site
+from deployments._types import (
+    Abilities,
+    AskedOfClients,
+    Deployment,
+    KilledWorker,
+    Reload,
+    Rendered,
+    Resumption,
+    SeveralWorkers,
+    Site,
+    Workers,
+)
 
 __all__ = [
     "AUTH_CHOICES",
@@ -32,13 +43,16 @@ __all__ = [
     "DeploymentName",
     "Described",
     "KeyExchange",
+    "KilledWorker",
     "Reload",
     "Rendered",
     "Resumption",
     "RunningServer",
     "ServeOptions",
+    "SeveralWorkers",
     "Site",
     "TlsStack",
+    "Workers",
     "check",
     "describe",
     "find",

@@ -2,29 +2,34 @@
 
 The launcher starts it before the server and holds the other end of its standard input. The one line that it
 reads there is the server's process group. While the launcher lives nothing more comes; when it ends without
-having killed the guard first, the end of file is the signal to act. The one argument is the server's folder of
-rendered files, which goes too.
+having killed the guard first, the end of file is the signal to act. The first argument is the server's folder of
+rendered files, which goes too; so do files outside it, which the other arguments name.
 
 Why not PR_SET_PDEATHSIG: it reaches the server's first process only, not its workers; it fires when the
 thread that started the server ends, not only with the process; and setting it takes code between fork and exec.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 PATIENCE_S = 5.0
 
 
 def main() -> None:
-    """Wait for the launcher's end, then end the group and remove the folder."""
+    """Wait for the launcher's end, then end the group and remove the folder and the files."""
     line = sys.stdin.readline()
     sys.stdin.read()
     if line.strip():  # otherwise the launcher died before it had started anything
         end(int(line))
     shutil.rmtree(sys.argv[1], ignore_errors=True)
+    for file in sys.argv[2:]:
+        with contextlib.suppress(OSError):  # nobody is left whom that could be told
+            Path(file).unlink()
 
 
 def end(group: int) -> None:

@@ -52,14 +52,7 @@ class ServeOptions:
         if self.threads is not None and self.threads < 1:
             raise DeploymentError(f"{self.threads} threads are too few; give 1 or more")
         if self.workers < 1:
-            raise DeploymentError(f"{self.workers} workers are too few; give 1")
-        if self.workers > 1:
-            # Two tables of used nonce counts would accept the same request twice, once each.
-            raise DeploymentError(
-                f"{self.workers} workers would each keep their own record of used Digest nonces, so that a "
-                "recorded request could be replayed to another worker; until workers can share that record, "
-                "give 1"
-            )
+            raise DeploymentError(f"{self.workers} workers are too few; give 1 or more")
 
     @property
     def tls_versions(self) -> frozenset[TlsVersion]:

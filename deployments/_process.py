@@ -34,19 +34,36 @@ class ServerProcess:
         folder: Path,
         log: Path,
         cpus: frozenset[int] | None,
+        remains: Sequence[Path] = (),
     ) -> None:
         """Start it in `folder`, its output appended to `log`, on the processors `cpus` (None: on ours).
 
         The folder is the server's own: should this process die before `stop`, it is removed with the server.
+        remains: files elsewhere that are of no use without the server; removed when it has ended, or was not started.
         Raises DeploymentError when the log cannot be opened or the processors are not to be had.
         """
+        self._remains = tuple(remains)
+        try:
+            self._launch(command, environment, folder, log, cpus)
+        except BaseException:
+            self._remove_remains()
+            raise
+
+    def _launch(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        cpus: frozenset[int] | None,
+    ) -> None:
         self._status: int | None = None
         try:
             log_file = log.open("ab")
         except OSError as error:
             raise DeploymentError(f"{log}: cannot open the server's log ({error.strerror}); choose another") from error
         with log_file:
-            self._guard = _Guard(folder)
+            self._guard = _Guard(folder, self._remains)
             try:
                 self._process = _start(command, environment, folder, log_file, cpus)
             except BaseException:
@@ -119,6 +136,11 @@ class ServerProcess:
             while time.monotonic() < deadline_s:
                 os.killpg(self.pid, 0)
                 time.sleep(0.005)  # grandchildren: only the kernel and their new parent know
+        self._remove_remains()
+
+    def _remove_remains(self) -> None:
+        for file in self._remains:
+            file.unlink(missing_ok=True)
 
 
 def _start(
@@ -166,13 +188,13 @@ def _on_processors(cpus: frozenset[int] | None) -> Iterator[None]:
 
 
 class _Guard:
-    """The process that ends the server, and removes its folder, if we die before we could."""
+    """The process that ends the server, and removes its folder and remains, if we die before we could."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remains: Sequence[Path]) -> None:
         reading, self._writing = os.pipe()  # not inherited: the end of this process closes it
         try:
             self._process = subprocess.Popen(
-                (sys.executable, "-I", "-S", _guard.__file__, folder.absolute()),
+                (sys.executable, "-I", "-S", _guard.__file__, folder.absolute(), *remains),
                 stdin=reading,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -58,6 +58,8 @@ class Described:
             "warning": deployment.warning,
             "threads": deployment.threads.count,
             "concurrency": deployment.threads.meaning,
+            "several_workers": None if deployment.workers.several is None else asdict(deployment.workers.several),
+            "one_worker_because": deployment.workers.refusal or None,
             "versions": dict(self.versions),
             "missing": list(self.missing),
             "install": deployment.install,

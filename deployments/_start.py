@@ -21,6 +21,8 @@ from deployments._stacks import TlsStack, why_not
 from deployments._types import Deployment, Rendered, Site
 from device_api.settings import Settings, SettingsError
 from device_api.state import StateError, open_state
+from digest_auth._replay import StoreUnavailableError
+from digest_auth._replay_shm import ShmReplayStore
 
 _OPENSSL_FILE: Final = "openssl.cnf"
 _ENVIRONMENT_FILE: Final = "device.env"
@@ -59,6 +61,7 @@ def check(name: str | DeploymentName, options: ServeOptions) -> Deployment:
         missing = " and ".join(described.missing)
         raise DeploymentError(f"{deployment.name} needs {missing}, not installed here; {deployment.install}")
     deployment.threads.chosen(deployment.name, options.threads)
+    deployment.workers.check(deployment.name, options.workers)
     if options.group is not None and options.tls_versions:
         check_group_of(deployment.abilities.tls_stack, options.group)
     return deployment
@@ -98,6 +101,7 @@ def start(
                 tls_versions=options.tls_versions,
                 client_certificates=options.asked_of_clients,
                 threads=threads,
+                workers=options.workers,
             )
             log_file = log or site.folder / "server.log"
             process = _started(deployment, options, site, log_file, cpus, startup_timeout_s, state.ca_file)
@@ -148,6 +152,7 @@ def _started(
         folder=site.folder,
         log=log,
         cpus=cpus,
+        remains=_replay_table(rendered.environment),
     )
     try:
         wait_until_ready(
@@ -167,6 +172,19 @@ def _started(
         process.stop(0.0)
         raise
     return process
+
+
+def _replay_table(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Make the table that the workers will share, so that what is wrong with it is said here; return its file."""
+    kind, _, name = environment.get("DEVICE_REPLAY_STORE", "").partition(":")
+    if kind != "shm":
+        return ()
+    try:
+        table = ShmReplayStore(name)
+    except StoreUnavailableError as error:
+        raise DeploymentError(str(error)) from error
+    table.close()
+    return (table.path,)
 
 
 def _refuses_us(options: ServeOptions) -> bool:
@@ -206,6 +224,10 @@ def _device_settings(options: ServeOptions, site: Site) -> dict[str, str]:
         settings["DEVICE_CLIENT_CERTIFICATES"] = "required" if site.client_certificates.required else "optional"
     if site.threads is not None:
         settings["DEVICE_THREADS"] = str(site.threads)
+    if site.workers > 1:
+        settings["DEVICE_WORKERS"] = str(site.workers)
+        if options.auth == "digest":
+            settings["DEVICE_REPLAY_STORE"] = f"shm:{site.folder.name}"  # for this start alone, as the folder is
     return settings
 
 

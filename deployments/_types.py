@@ -30,6 +30,7 @@ class Site:
     tls_versions: frozenset[TlsVersion]
     client_certificates: AskedOfClients | None = None
     threads: int | None  # what the deployment's Threads make of the wish
+    workers: int = 1  # processes that serve
 
     @property
     def authority(self) -> str:
@@ -86,6 +87,37 @@ class Threads:
         return wanted
 
 
+class KilledWorker(StrEnum):
+    """What becomes of a server one of whose workers was killed."""
+
+    REPLACED = "is replaced"
+    ENDS_ALL = "ends the whole server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeveralWorkers:
+    """What is different where more than one process serves, as against `Abilities`."""
+
+    resumed_by_all: bool  # whether a session is resumed by every worker; else by the one that it was made with
+    killed_worker: KilledWorker
+    stop_finishes_requests: bool
+    stop_status: int
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Whether several processes can serve. several None: they cannot, and refusal says why and what can."""
+
+    several: SeveralWorkers | None = None
+    refusal: str = ""
+
+    def check(self, name: DeploymentName, wanted: int) -> None:
+        """Refuse a number that cannot be had. Raises DeploymentError."""
+        if wanted > 1 and self.several is None:
+            raise DeploymentError(f"{name} cannot serve with {wanted} workers: {self.refusal}")
+
+
 class Handshake(StrEnum):
     """Where a client that stalls during the TLS handshake makes others wait."""
 
@@ -132,7 +164,7 @@ class Resumption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
-    """What a deployment can do. Each claim was seen with the versions that requirements/ pins.
+    """What a deployment can do on one worker. Each claim was seen with the versions that requirements/ pins.
 
     tests/deployments checks those that one request can show; a new version that changes one turns it red.
     """
@@ -164,6 +196,7 @@ class Deployment:
     warning: str | None = None  # why a careful engineer would think twice
     needs: tuple[str, ...]  # distributions, as the package index calls them
     threads: Threads
+    workers: Workers
     abilities: Abilities
     launch: Callable[[Site], Launch]
 

@@ -88,6 +88,7 @@ class RealLab:
         (described,) = describe(server.deployment)
         deployment = described.deployment
         deployment.threads.chosen(deployment.name, options.threads)
+        deployment.workers.check(deployment.name, options.workers)
         if described.missing:
             missing = " and ".join(described.missing)
             raise UserError(f"{deployment.name} needs {missing}, not installed here", hint=deployment.install)

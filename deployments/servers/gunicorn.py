@@ -4,6 +4,9 @@ gthread builds an SSLContext for every connection unless its `ssl_context` hook 
 connection costs less than half the CPU and sessions can be resumed (0 of 6 without it, 6 of 6 with it). What is kept
 looks at the files itself, so that a renewed certificate needs no SIGHUP, at which every idle connection is closed. The
 sync worker reads the files for each connection as it is.
+
+Several workers hold the same context, made before they are forked: so they share its ticket keys, and each resumes the
+sessions of all.
 """
 
 import sys
@@ -18,12 +21,15 @@ from deployments._types import (
     ClientCertificates,
     Deployment,
     Handshake,
+    KilledWorker,
     Launch,
     RawTarget,
     Reload,
     Resumption,
+    SeveralWorkers,
     Site,
     Threads,
+    Workers,
 )
 from deployments.servers._tls import TemplateTls
 
@@ -42,12 +48,24 @@ def _launch(site: Site, *, name: DeploymentName, worker_class: str, keep_context
         # Only gthread knows threads: the sync worker, given more than one, silently becomes gthread.
         threads=site.threads if worker_class == "gthread" else None,
         keep_context=keep_context,
+        workers=site.workers,
         tls=TemplateTls.of(site),
     )
     return Launch(
         files={_FILE: configuration},
         command=(sys.executable, "-m", "gunicorn", "-c", _FILE, "flask_impl:app"),
         environment={},
+    )
+
+
+def _workers(*, resumed_by_all: bool) -> Workers:
+    return Workers(
+        several=SeveralWorkers(
+            resumed_by_all=resumed_by_all,
+            killed_worker=KilledWorker.REPLACED,
+            stop_finishes_requests=True,
+            stop_status=0,
+        )
     )
 
 
@@ -62,6 +80,7 @@ DEPLOYMENTS: Final = (
             "one request at a time",
             "with more than one gunicorn takes its gthread worker, which is flask-gunicorn-gthread",
         ),
+        workers=_workers(resumed_by_all=False),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction=_RESTRICTION,
@@ -84,6 +103,7 @@ DEPLOYMENTS: Final = (
         warning="as many silent clients as it has threads stop all others",
         needs=("gunicorn", "flask"),
         threads=Threads(16, "16 threads"),
+        workers=_workers(resumed_by_all=True),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction=_RESTRICTION,

@@ -1,8 +1,13 @@
 """Hypercorn by its own command, on asyncio's loop and on uvloop, and as this project starts it.
 
-The command is run with `workers = 0`: the loop is in the process itself. With one worker or more a parent watches,
-which at SIGTERM ends the rest as soon as one worker is out, and cuts what they were answering. The same for SIGHUP,
-which ends the process: the context looks at the certificate's files itself.
+The command is run with `workers = 0` where one is wanted: the loop is in the process itself. Otherwise a parent
+watches, which at SIGTERM waits until one worker is out and then ends the rest by a signal that they do not handle. An
+idle worker is out at once, so what another is answering is cut (in 5 of 5 stops with 2 workers and one request); and a
+worker that dies makes the parent end all. SIGHUP ends the process that has no parent, and with one nobody accepts until
+all workers have gone; so the context looks at the certificate's files itself.
+
+Workers are fresh interpreters, which never see the configuration file: what it cannot say by a setting stands in the
+module that they load the application from.
 
 `own` is `python -m quart_impl`: Hypercorn with our TLS context, limits on slow clients and a stop that waits for nobody
 who is idle. All its settings are DEVICE_* variables, which every deployment gets; so it needs no file of its own.
@@ -20,31 +25,44 @@ from deployments._types import (
     ClientCertificates,
     Deployment,
     Handshake,
+    KilledWorker,
     Launch,
     RawTarget,
     Reload,
     Resumption,
+    SeveralWorkers,
     Site,
     Threads,
+    Workers,
 )
 from deployments.servers._tls import TemplateTls
 
 _FILE: Final = "hypercorn.conf.py"
+_MODULE: Final = "application"
 _OWN: Final = DeploymentName("quart", "hypercorn", "own")
 _THREADS: Final = Threads(None, "one event loop", "an ASGI server answers from one event loop")
 
 
 def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
+    tls = TemplateTls.of(site)
+    target = "quart_impl:app" if site.workers == 1 or tls.chain is None else f"{_MODULE}:app"
     configuration = render_template(
         "hypercorn.conf.py.j2",
         name=name,
+        target=target,
         bind=site.authority,
         worker_class=loop,
-        tls=TemplateTls.of(site),
+        workers=site.workers,
+        tls=tls,
     )
+    files = {_FILE: configuration}
+    if target.startswith(_MODULE):
+        files[f"{_MODULE}.py"] = render_template(
+            "hypercorn_application.py.j2", name=name, workers=site.workers, tls=tls
+        )
     return Launch(
-        files={_FILE: configuration},
-        command=(sys.executable, "-m", "hypercorn", "--config", f"file:{_FILE}", "quart_impl:app"),
+        files=files,
+        command=(sys.executable, "-m", "hypercorn", "--config", f"file:{_FILE}", target),
         environment={},
     )
 
@@ -61,6 +79,16 @@ def _deployment(loop: str, *, needs: tuple[str, ...]) -> Deployment:
         warning="at SIGTERM it waits up to 30 s for TLS clients that are connected and idle",
         needs=needs,
         threads=_THREADS,
+        workers=Workers(
+            several=SeveralWorkers(
+                resumed_by_all=False,
+                killed_worker=KilledWorker.ENDS_ALL,
+                stop_finishes_requests=False,
+                stop_status=0,
+                warning="at SIGTERM the first worker to finish ends the others, whatever they are answering; "
+                "one that is killed ends all",
+            )
+        ),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction="Config.create_ssl_context replaced in the configuration file",
@@ -86,6 +114,7 @@ DEPLOYMENTS: Final = (
         summary="Hypercorn as this project starts it, asyncio",
         needs=("hypercorn", "quart"),
         threads=_THREADS,
+        workers=Workers(refusal="python -m quart_impl is one process; serve quart-uvicorn"),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction="DEVICE_TLS_VERSIONS",

@@ -20,6 +20,7 @@ from deployments._types import (
     Resumption,
     Site,
     Threads,
+    Workers,
 )
 
 
@@ -37,6 +38,7 @@ def _deployment(stack: TlsStack, *, variant: str | None, needs: tuple[str, ...])
         summary=f"this project's own threaded server, TLS by {stack}",
         needs=needs,
         threads=Threads(16, "16 threads"),
+        workers=Workers(refusal="python -m flask_impl is one process; serve flask-gunicorn-gthread"),
         abilities=Abilities(
             tls_stack=stack,
             tls_restriction="DEVICE_TLS_VERSIONS",

@@ -2,7 +2,8 @@
 
 Started by `uvicorn.run` in a script, not by its command: TLS of one version only needs `ssl_context_factory`,
 which the command does not have. The context that it returns looks at the certificate's files itself: with one worker
-SIGHUP ends Uvicorn.
+SIGHUP ends Uvicorn. With several, a parent that watches starts each in a fresh interpreter, which reads the script
+anew: each has a context of its own, with ticket keys of its own.
 """
 
 import sys
@@ -17,12 +18,15 @@ from deployments._types import (
     ClientCertificates,
     Deployment,
     Handshake,
+    KilledWorker,
     Launch,
     RawTarget,
     Reload,
     Resumption,
+    SeveralWorkers,
     Site,
     Threads,
+    Workers,
 )
 from deployments.servers._tls import TemplateTls
 
@@ -36,6 +40,7 @@ def _launch(site: Site, *, name: DeploymentName, loop: str) -> Launch:
         host=site.host,
         port=site.port,
         loop=loop,
+        workers=site.workers,
         tls=TemplateTls.of(site),
     )
     return Launch(files={_SCRIPT: script}, command=(sys.executable, _SCRIPT), environment={})
@@ -49,6 +54,14 @@ def _deployment(loop: str, *, variant: str | None, needs: tuple[str, ...]) -> De
         warning="a client that stops in the middle of its request headers is never cut off",
         needs=needs,
         threads=Threads(None, "one event loop", "an ASGI server answers from one event loop"),
+        workers=Workers(
+            several=SeveralWorkers(
+                resumed_by_all=False,
+                killed_worker=KilledWorker.REPLACED,
+                stop_finishes_requests=True,
+                stop_status=0,
+            )
+        ),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction="ssl_context_factory",

@@ -20,6 +20,7 @@ from deployments._types import (
     Resumption,
     Site,
     Threads,
+    Workers,
 )
 from deployments.servers._tls import TemplateTls
 
@@ -45,6 +46,7 @@ DEPLOYMENTS: Final = (
         warning="a development server: one client that connects and says nothing stops all others",
         needs=("flask",),
         threads=Threads(None, "a thread per connection", "it starts a thread for each connection"),
+        workers=Workers(refusal="app.run is one process; serve flask-gunicorn-gthread"),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction="an SSLContext instead of the pair of files",

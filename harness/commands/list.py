@@ -1,7 +1,7 @@
 """`bench list`: every deployment, what it can do, and whether it can be served here."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import click
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 import deployments
-from deployments import Deployment, Described, Resumption
+from deployments import Abilities, Deployment, DeploymentName, Described, Resumption, SeveralWorkers
 
 _Show: TypeAlias = Callable[[Deployment], str]
 
@@ -40,6 +40,8 @@ def _print_all(described: Sequence[Described], console: Console) -> None:
     console.print()
     for warning, names in _warnings(described):
         console.print(f"{names}: {warning}")
+    for warning, names in _warnings_about_workers(described):
+        console.print(f"{names} with several workers: {warning}")
     for line in _post_quantum_notes(described):
         console.print(line)
     for item in described:
@@ -53,10 +55,20 @@ def _print_all(described: Sequence[Described], console: Console) -> None:
 
 def _warnings(described: Sequence[Described]) -> Iterator[tuple[str, str]]:
     """Yield each warning once, with the names of those that it is for."""
+    return _grouped((item.deployment.name, item.deployment.warning) for item in described)
+
+
+def _warnings_about_workers(described: Sequence[Described]) -> Iterator[tuple[str, str]]:
+    """Yield each warning that is for several workers, as `_warnings`."""
+    several = ((item.deployment.name, item.deployment.workers.several) for item in described)
+    return _grouped((name, each.warning) for name, each in several if each is not None)
+
+
+def _grouped(warnings: Iterable[tuple[DeploymentName, str | None]]) -> Iterator[tuple[str, str]]:
     names: dict[str, list[str]] = {}
-    for item in described:
-        if item.deployment.warning is not None:
-            names.setdefault(item.deployment.warning, []).append(str(item.deployment.name))
+    for name, warning in warnings:
+        if warning is not None:
+            names.setdefault(warning, []).append(str(name))
     for warning, those in names.items():
         yield warning, ", ".join(those)
 
@@ -109,6 +121,7 @@ def _details(described: Described) -> Iterator[tuple[str, str]]:
     """Yield all that is known, in the order in which somebody asks who has to choose."""
     deployment, abilities = described.deployment, described.deployment.abilities
     yield "requests run in", deployment.threads.meaning
+    yield "several workers", _several_workers(deployment)
     yield "keep-alive", _keep_alive(deployment)
     yield "at SIGTERM", _stop(deployment)
     yield "request target", abilities.raw_target.value
@@ -137,6 +150,17 @@ _RENEWAL: Final[Mapping[deployments.Reload, str]] = {
 }
 
 
+def _several_workers(deployment: Deployment) -> str:
+    several = deployment.workers.several
+    if several is None:
+        return f"no: {deployment.workers.refusal}"
+    whose = "every worker resumes all sessions" if several.resumed_by_all else "a worker resumes its own sessions alone"
+    if not _resumption_of_any_kind(deployment.abilities.resumption):
+        whose = "no session is resumed"
+    killed = f"a killed one {several.killed_worker.value}"
+    return f"yes; {whose}; {killed}; at SIGTERM {_stopping(several)}"
+
+
 def _keep_alive(deployment: Deployment) -> str:
     return "yes" if deployment.abilities.keep_alive else "no"
 
@@ -146,9 +170,13 @@ def _alpn(deployment: Deployment) -> str:
 
 
 def _stop(deployment: Deployment) -> str:
-    status = deployment.abilities.stop_status
+    return _stopping(deployment.abilities)
+
+
+def _stopping(claimed: Abilities | SeveralWorkers) -> str:
+    status = claimed.stop_status
     ends = f"exits with status {status}" if status >= 0 else f"ends by signal {-status}"
-    return f"{'finishes' if deployment.abilities.stop_finishes_requests else 'cuts'} what runs, {ends}"
+    return f"{'finishes' if claimed.stop_finishes_requests else 'cuts'} what runs, {ends}"
 
 
 def _post_quantum(deployment: Deployment) -> str:
@@ -172,6 +200,10 @@ def _resumes(deployment: Deployment) -> str:
     return ", ".join(kind for kind, resumed in kinds.items() if resumed) or "never"
 
 
+def _resumption_of_any_kind(resumption: Resumption) -> bool:
+    return resumption.tls_1_2_ticket or resumption.tls_1_2_session_id or resumption.tls_1_3_ticket
+
+
 def _resumed(resumption: Resumption) -> str:
     kinds = {
         "TLS 1.2 by ticket": resumption.tls_1_2_ticket,
@@ -189,6 +221,7 @@ _COLUMNS: Final[Mapping[str, _Show]] = {
     "SIGTERM": lambda one: "finishes" if one.abilities.stop_finishes_requests else "cuts",
     "new certificate": lambda one: one.abilities.reload.value,
     "post-quantum": _post_quantum,
+    "workers": lambda one: "one" if one.workers.several is None else "several",
     "TLS by": lambda one: one.abilities.tls_stack.value,
     "ALPN": _alpn,
     "handshake": lambda one: one.abilities.handshake.value,

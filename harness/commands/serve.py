@@ -35,7 +35,9 @@ class _StopRequestedError(BaseException):
     envvar="DEVICE_STATE",
     help="Folder with CA, certificates, users and database; made if it is missing.",
 )
-@click.option("--workers", type=int, default=1, show_default=True, help="Processes that serve.")
+@click.option(
+    "--workers", type=int, default=1, show_default=True, help="Processes that serve, where the server can run several."
+)
 @click.option("--threads", type=int, help="Threads for requests, where the server has such a number.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once it answers, removed at the end.")
 @click.option(
@@ -141,9 +143,12 @@ def _introduce(running: deployments.RunningServer, options: deployments.ServeOpt
     deployment = deployments.find(running.name)
     usual = running.threads == deployment.threads.count
     threads = deployment.threads.meaning if usual else f"{running.threads} threads"
-    click.echo(f"{running.name}: {deployment.summary}; {threads}")
-    if deployment.warning is not None:
-        click.echo(f"mind: {deployment.warning}")
+    each = f", in each of {running.workers} workers" if running.workers > 1 else ""
+    click.echo(f"{running.name}: {deployment.summary}; {threads}{each}")
+    several = deployment.workers.several if running.workers > 1 else None
+    for warning in (deployment.warning, several and several.warning):
+        if warning:
+            click.echo(f"mind: {warning}")
     click.echo(f"listening on {running.url}")
     curl = ["curl"]
     if running.ca_file is not None:

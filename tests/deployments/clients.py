@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
+from cryptography import x509
 from OpenSSL import SSL
 
 import certs
-from certs import TlsVersion
+from certs import KeyKind, TlsVersion
+from certs.__main__ import main as certs_command
 from deployments import RunningServer
 from device_api.state import read_credentials
 
+PING = "/restconf/operations/network-device:ping"
 SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
 TIMEOUT_S = 5.0
 
@@ -153,3 +156,19 @@ def resumes(server: RunningServer, version: TlsVersion, *, tickets: bool = True)
 def client_context(server: RunningServer, version: TlsVersion) -> ssl.SSLContext:
     assert isinstance(server.ca_file, Path)
     return certs.client_context(server.ca_file, versions=frozenset({version}))
+
+
+def family(server: RunningServer) -> list[psutil.Process]:
+    root = psutil.Process(server.pid)
+    return [root, *root.children(recursive=True)]
+
+
+def renew(state: Path) -> None:
+    """As a timer does, the key being kept: gunicorn's sync worker reads both files for each connection."""
+    assert certs_command(["renew", "--days", "1000", "--state", str(state)]) == 0
+
+
+def serial(state: Path) -> int:
+    """Of the certificate that is there now."""
+    chain = certs.ensure_certificate(state, KeyKind.ECDSA_P256).chain
+    return x509.load_pem_x509_certificate(chain.read_bytes()).serial_number

@@ -26,7 +26,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"port": 65536}, "port 65536 is not a port; give 0 (any free one) to 65535"),
     ({"threads": 0}, "0 threads are too few; give 1 or more"),
-    ({"workers": 0}, "0 workers are too few; give 1"),
+    ({"workers": 0}, "0 workers are too few; give 1 or more"),
     ({"group": "X25591"}, "no key-exchange group is called 'X25591' here; did you mean X25519?"),
     (
         {"group": "zzz"},
@@ -46,9 +46,27 @@ def test_what_no_deployment_takes(values: dict[str, Any], message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_two_workers_are_refused_with_the_reason() -> None:
-    with pytest.raises(DeploymentError, match="2 workers would each keep their own record of used Digest nonces"):
-        ServeOptions(state=STATE, workers=2)
+class TestWorkers:
+    """Several where the server can start them; elsewhere refused in one line that says what to serve instead."""
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("flask-werkzeug", "app.run is one process; serve flask-gunicorn-gthread"),
+            ("flask-threaded", "python -m flask_impl is one process; serve flask-gunicorn-gthread"),
+            ("flask-threaded-pyopenssl", "python -m flask_impl is one process; serve flask-gunicorn-gthread"),
+            ("quart-hypercorn-own", "python -m quart_impl is one process; serve quart-uvicorn"),
+        ],
+    )
+    def test_one_process(self, name: str, message: str) -> None:
+        with pytest.raises(DeploymentError) as caught:
+            deployments.check(name, ServeOptions(state=STATE, workers=3))
+        assert str(caught.value) == f"{name} cannot serve with 3 workers: {message}"
+        assert deployments.check(name, ServeOptions(state=STATE)).workers.several is None
+
+    @pytest.mark.parametrize("name", ["flask-gunicorn-sync", "flask-gunicorn-gthread", "quart-uvicorn-uvloop"])
+    def test_any_number(self, name: str) -> None:
+        assert deployments.check(name, ServeOptions(state=STATE, workers=3)).workers.several is not None
 
 
 class TestThreads:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -30,7 +30,9 @@ from pathlib import Path
 from deployments._process import ServerProcess
 command = [sys.executable, "-S", "-c", {server!r}]
 Path("own").mkdir()
-server = ServerProcess(command, environment={{}}, folder=Path("own"), log=Path("log"), cpus=None)
+Path("table").touch()
+remains = [Path("table").absolute()]
+server = ServerProcess(command, environment={{}}, folder=Path("own"), log=Path("log"), cpus=None, remains=remains)
 print(server.pid, flush=True)
 signal.pause()
 """
@@ -56,10 +58,11 @@ class Starter:
         self._folder = folder
         self._started: list[ServerProcess] = []
 
-    def __call__(self, script: str, *, cpus: frozenset[int] | None = None) -> ServerProcess:
-        process = ServerProcess(
-            [sys.executable, "-S", "-c", script], environment={}, folder=self._folder, log=self.log, cpus=cpus
-        )
+    def __call__(
+        self, script: str, *, cpus: frozenset[int] | None = None, remains: Sequence[Path] = ()
+    ) -> ServerProcess:
+        command = [sys.executable, "-S", "-c", script]
+        process = ServerProcess(command, environment={}, folder=self._folder, log=self.log, cpus=cpus, remains=remains)
         self._started.append(process)
         wait_for(lambda: self.log.read_bytes() != b"")
         return process
@@ -125,7 +128,29 @@ class TestLauncherDies:
             launcher.send_signal(number)
         for each in started:
             wait_for(lambda each=each: is_gone(each))  # type: ignore[misc]  # a lambda's default has no type
-        wait_for(lambda: not (tmp_path / "own").exists())
+        wait_for(lambda: not (tmp_path / "own").exists() and not (tmp_path / "table").exists())
+
+
+class TestRemains:
+    """What is of no use without the server goes with it, and not before."""
+
+    def test_after_the_stop(self, tmp_path: Path, start: Starter) -> None:
+        table = tmp_path / "table"
+        table.touch()
+        process = start(PARENT.format(child=STUBBORN), remains=[table, tmp_path / "gone-already"])
+        assert table.exists()
+        process.stop(5.0)
+        assert not table.exists()
+
+    @pytest.mark.parametrize("wrong", ["program", "log"])
+    def test_a_server_that_was_not_started(self, tmp_path: Path, wrong: str) -> None:
+        table = tmp_path / "table"
+        table.touch()
+        command = ["no-such-program"] if wrong == "program" else ["true"]
+        log = tmp_path / "no" / "log" if wrong == "log" else tmp_path / "log"
+        with pytest.raises(DeploymentError):
+            ServerProcess(command, environment={}, folder=tmp_path, log=log, cpus=None, remains=[table])
+        assert not table.exists()
 
 
 class TestProcessors:

@@ -28,9 +28,10 @@ def rendered(
     host: str = "127.0.0.1",
     certificate: CertificateFiles = CERTIFICATE,
     asked: AskedOfClients | None = None,
+    workers: int = 1,
 ) -> Rendered:
     deployment = deployments.find(name)
-    options = ServeOptions(state=Path("/s"), tls=tls, auth=auth, group=group, host=host)
+    options = ServeOptions(state=Path("/s"), tls=tls, auth=auth, group=group, host=host, workers=workers)
     site = Site(
         folder=folder,
         host=host,
@@ -39,6 +40,7 @@ def rendered(
         tls_versions=options.tls_versions,
         client_certificates=asked,
         threads=deployment.threads.count,
+        workers=workers,
     )
     return deployments.render(deployment, options, site)
 
@@ -191,7 +193,7 @@ _create_ssl_context = Config.create_ssl_context
 
 
 def _renewing_context(config):
-    """Hypercorn has no setting for this. With workers = 0 this file runs in the process that serves."""
+    """Hypercorn has no setting for this. This file runs in the process that serves."""
 
     def make_context():
         context = _create_ssl_context(config)
@@ -254,6 +256,99 @@ if __name__ == "__main__":
 )
 def test_the_whole_file(name: str, tls: str, asked: AskedOfClients | None, file: str, text: str) -> None:
     assert rendered(name, tls=tls, asked=asked).files[file] == text
+
+
+SEVERAL = [name for name in deployments.names() if deployments.find(name).workers.several is not None]
+
+HYPERCORN_3_WORKERS = '''\
+"""quart-hypercorn-asyncio. Start it with: hypercorn --config file:hypercorn.conf.py application:app"""
+
+import ssl
+
+bind = ["127.0.0.1:8443"]
+worker_class = "asyncio"
+# At SIGTERM the first one that has finished makes their parent end the others; if one dies, it ends all.
+workers = 3
+certfile = "/c/chain.pem"
+keyfile = "/c/key.pem"
+ca_certs = "/c/clients.pem"
+verify_mode = ssl.CERT_OPTIONAL
+'''
+
+HYPERCORN_APPLICATION = f'''\
+"""quart-hypercorn-asyncio: what each worker process loads."""
+
+import os
+import sys
+import time
+
+from hypercorn.config import Config
+
+from quart_impl import app
+
+__all__ = ["app"]
+
+
+{RENEWING}
+
+_create_ssl_context = Config.create_ssl_context
+
+
+def _renewing_context(config):
+    """Hypercorn has no setting for this. This file runs in each process that serves."""
+
+    def make_context():
+        context = _create_ssl_context(config)
+        return context
+
+    return renewing(make_context, config.certfile, config.keyfile)
+
+
+Config.create_ssl_context = _renewing_context
+'''
+
+
+class TestSeveralWorkers:
+    """The number stands in the server's file; the device is told of it, and where its workers share used nonces."""
+
+    @pytest.mark.parametrize("name", SEVERAL)
+    def test_settings(self, name: str) -> None:
+        settings = Settings.from_environ(rendered(name, workers=3).environment)
+        assert (settings.workers, settings.replay_store) == (3, "shm:here")  # as the folder is called
+
+    @pytest.mark.parametrize("name", SEVERAL)
+    def test_one_worker_has_its_memory(self, name: str) -> None:
+        settings = Settings.from_environ(rendered(name).environment)
+        assert (settings.workers, settings.replay_store) == (1, "memory")
+
+    @pytest.mark.parametrize("name", SEVERAL)
+    def test_without_digest_there_is_nothing_to_share(self, name: str) -> None:
+        settings = Settings.from_environ(rendered(name, auth="none", workers=3).environment)
+        assert (settings.workers, settings.replay_store) == (3, "memory")
+
+    @pytest.mark.parametrize("tls", TLS_CHOICES)
+    @pytest.mark.parametrize("asked", [None, OPTIONAL])
+    @pytest.mark.parametrize("name", SEVERAL)
+    def test_files_compile(self, name: str, tls: str, asked: AskedOfClients | None) -> None:
+        files = rendered(name, tls=tls, asked=None if tls == "off" else asked, workers=3).files
+        for file, text in files.items():
+            if file.endswith(".py"):
+                code = compile(text, file, "exec")
+                assert ("ssl" in code.co_names) == ("import ssl" in text)
+                assert "\n\n\n\n" not in text
+                assert not text.endswith("\n\n")
+        assert any("workers = 3" in text or "workers=3" in text for text in files.values())
+
+    def test_gunicorn_makes_the_context_before_it_forks(self) -> None:
+        several, one = (rendered("flask-gunicorn-gthread", workers=n).files["gunicorn.conf.py"] for n in (2, 1))
+        assert "from gunicorn import sock\n" in several
+        assert "def pre_fork(server, worker):" in several
+        assert "pre_fork" not in one
+
+    def test_hypercorn(self) -> None:
+        files = rendered("quart-hypercorn-asyncio", asked=OPTIONAL, workers=3).files
+        assert files["hypercorn.conf.py"] == HYPERCORN_3_WORKERS
+        assert files["application.py"] == HYPERCORN_APPLICATION
 
 
 @pytest.mark.parametrize("tls", TLS_CHOICES)

@@ -13,27 +13,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
-from cryptography import x509
 from OpenSSL import SSL
 
 import certs
 import deployments
 from benchmarks.rotation import NEW_WITHIN_S, Client, Record, Rotation, Way, lateness
 from certs import KeyKind, TlsVersion
-from certs.__main__ import main as certs_command
 from deployments import Abilities, DeploymentError, Reload, RunningServer, ServeOptions
 from deployments._types import Handshake
 from harness.groups import group_name
 from tests.deployments.clients import (
+    PING,
     SYSTEM_STATE,
     TIMEOUT_S,
     address,
     ask_health,
     client,
     client_context,
+    family,
+    renew,
     resumes,
+    serial,
     shake_hands,
 )
 
@@ -41,7 +42,6 @@ pytestmark = pytest.mark.end_to_end
 
 every_deployment = pytest.mark.parametrize("name", deployments.names())
 
-PING = "/restconf/operations/network-device:ping"
 PING_MS = 600
 
 
@@ -55,11 +55,6 @@ def served(request: pytest.FixtureRequest, state: Path) -> Iterator[RunningServe
 
 def abilities(server: RunningServer) -> Abilities:
     return deployments.find(server.name).abilities
-
-
-def family(server: RunningServer) -> list[psutil.Process]:
-    root = psutil.Process(server.pid)
-    return [root, *root.children(recursive=True)]
 
 
 class TestServed:
@@ -133,17 +128,6 @@ class TestRenewal:
             assert time.monotonic() < renewed_s + TIMEOUT_S
         again = ask_health(served, context=context, session=first.session)
         assert again.resumed == abilities(served).resumption.tls_1_3_ticket
-
-
-def renew(state: Path) -> None:
-    """As a timer does, the key being kept: gunicorn's sync worker reads both files for each connection."""
-    assert certs_command(["renew", "--days", "1000", "--state", str(state)]) == 0
-
-
-def serial(state: Path) -> int:
-    """Of the certificate that is there now."""
-    chain = certs.ensure_certificate(state, KeyKind.ECDSA_P256).chain
-    return x509.load_pem_x509_certificate(chain.read_bytes()).serial_number
 
 
 @contextlib.contextmanager

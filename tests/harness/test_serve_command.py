@@ -61,9 +61,11 @@ class TestList:
             assert deployments.find(name).abilities.tls_stack in line
         assert lines[-2].startswith(f"{len(deployments.names())} deployments. ")
         assert any(line.startswith("flask-werkzeug: a development server") for line in lines)
+        hypercorn = "quart-hypercorn-asyncio, quart-hypercorn-uvloop with several workers: at SIGTERM the first "
+        assert any(line.startswith(hypercorn) for line in lines)
         assert any(line.startswith("quart-uvicorn, quart-uvicorn-uvloop: a client that stops") for line in lines)
 
-    @pytest.mark.parametrize("width", [80, 100, 120, 160, 250])
+    @pytest.mark.parametrize("width", [80, 100, 120, 160, 280])
     def test_a_terminal_gets_the_columns_that_fit(self, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
         """The first five in any case; of the others as many as need no folding."""
         monkeypatch.setenv("FORCE_COLOR", "1")  # what makes rich take its output for a terminal
@@ -73,7 +75,7 @@ class TestList:
         assert all(len(line) <= width for line in output.splitlines())
         assert table.startswith("deployment ")
         assert "SIGTERM" in table
-        for wanted, heading in [(120, "post-quantum"), (160, "ALPN"), (250, "raw target")]:
+        for wanted, heading in [(120, "post-quantum"), (160, "ALPN"), (280, "raw target")]:
             assert (heading in table) == (width >= wanted)
         if width >= 100:
             assert len(table.splitlines()) == 1 + len(deployments.names())
@@ -100,6 +102,23 @@ class TestList:
         assert details["client certificates"] == abilities.client_certificates.value
         assert details["TLS by"] == f"{abilities.tls_stack.value} with OpenSSL {abilities.key_exchange.openssl}"
         assert details["key-exchange group"] == f"{abilities.key_exchange.default} by default"
+
+    def test_what_several_workers_change(self) -> None:
+        def said(name: str) -> str:
+            lines = CliRunner().invoke(list_deployments, [name]).output.splitlines()
+            (line,) = (line for line in lines if line.startswith("several workers"))
+            return re.split(r"  +", line.strip())[1]
+
+        assert said("flask-gunicorn-gthread") == (
+            "yes; every worker resumes all sessions; a killed one is replaced; "
+            "at SIGTERM finishes what runs, exits with status 0"
+        )
+        assert said("flask-gunicorn-sync").startswith("yes; no session is resumed; ")
+        assert said("quart-hypercorn-asyncio") == (
+            "yes; a worker resumes its own sessions alone; a killed one ends the whole server; "
+            "at SIGTERM cuts what runs, exits with status 0"
+        )
+        assert said("flask-werkzeug") == "no: app.run is one process; serve flask-gunicorn-gthread"
 
     def test_none_of_that_name(self) -> None:
         result = CliRunner().invoke(list_deployments, ["flask-werkzeugs"])
@@ -215,8 +234,9 @@ class TestRefused:
         )
 
     def test_two_workers(self) -> None:
-        assert refused("flask-gunicorn-gthread", "--workers", "2").startswith(
-            "bench: error: 2 workers would each keep their own record of used Digest nonces"
+        assert refused("quart-hypercorn-own", "--workers", "2") == (
+            "bench: error: quart-hypercorn-own cannot serve with 2 workers: python -m quart_impl is one process; "
+            "serve quart-uvicorn\n"
         )
 
     def test_threads_for_an_event_loop(self, state: Path) -> None:
