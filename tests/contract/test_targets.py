@@ -6,12 +6,16 @@ Authorization header for exactly that target. 200 or 404 is an answer to somebod
 
 import re
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import h11
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 
 import certs
 import deployments
@@ -34,6 +38,7 @@ class Asked:
 
     server: RunningServer
     ask: Callable[..., int | None]  # None: it hung up without an answer
+    ask_by_http2: Callable[[str], int | None]  # None: it knows no HTTP/2
 
     @property
     def name(self) -> str:
@@ -52,8 +57,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=deployments.names())
 def served(request: pytest.FixtureRequest, state: Path) -> Iterator[Asked]:
     with deployments.start(request.param, ServeOptions(state=state)) as server:
-        assert server.ca_file is not None
-        context = certs.client_context(server.ca_file)
+        ca_file = server.ca_file
+        assert ca_file is not None
+        context = certs.client_context(ca_file)
         digest = DigestClient(*read_credentials(server.credentials_file))
 
         def exchange(method: str, target: str, authorization: Sequence[str]) -> tuple[int | None, list[str]]:
@@ -71,10 +77,23 @@ def served(request: pytest.FixtureRequest, state: Path) -> Iterator[Asked]:
             values = [digest.authorization(method, target if signed is None else signed) for _ in range(headers)]
             return exchange(method, target, [value for value in values if value is not None])[0]
 
+        def ask_by_http2(target: str) -> int | None:
+            authorization = digest.authorization("GET", target)
+            assert authorization is not None
+            both = certs.client_context(ca_file)
+            both.set_alpn_protocols(["h2", "http/1.1"])
+            with (
+                socket.create_connection(address(server), ANSWER_S) as plain,
+                both.wrap_socket(plain, server_hostname="localhost") as encrypted,
+            ):
+                if encrypted.selected_alpn_protocol() != "h2":
+                    return None
+                return status_by_http2(encrypted, target, authorization)
+
         status, challenges = exchange("GET", SYSTEM_STATE, ())
         assert status == 401
         assert digest.accept(challenges)
-        yield Asked(server, ask)
+        yield Asked(server, ask, ask_by_http2)
 
 
 def read_head(receive: Callable[[int], bytes]) -> tuple[int | None, list[str]]:
@@ -88,6 +107,19 @@ def read_head(receive: Callable[[int], bytes]) -> tuple[int | None, list[str]]:
         parser.receive_data(octets)
     assert isinstance(event, h11.Response)
     return event.status_code, [value.decode() for name, value in event.headers if name == b"www-authenticate"]
+
+
+def status_by_http2(connected: ssl.SSLSocket, target: str, authorization: str) -> int:
+    """Of one request on a new connection, by h2."""
+    client = H2Connection(H2Configuration(client_side=True, validate_outbound_headers=False))
+    client.initiate_connection()
+    fields = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", target)]
+    client.send_headers(1, [*fields, ("authorization", authorization)], end_stream=True)
+    while True:
+        connected.sendall(client.data_to_send())
+        for event in client.receive_data(connected.recv(65536)):
+            if isinstance(event, ResponseReceived):
+                return int(dict(event.headers)[b":status"])
 
 
 class TestPathsAndQueries:
@@ -193,6 +225,24 @@ class TestTwoHeaders:
 
     def test_is_refused(self, served: Asked) -> None:
         assert served.ask(SYSTEM_STATE, headers=2) == 400
+
+
+class TestHttp2:
+    """A target is one field there (:path), and no less exact."""
+
+    @pytest.mark.parametrize(
+        ("target", "status"),
+        [
+            (f"{SYSTEM_STATE}?a=%2F&b=%7e", 200),
+            (f"{SYSTEM_STATE}?", 200),
+            (SYSTEM_STATE.replace("/ietf", "%2Fietf"), 404),
+            (f"/{SYSTEM_STATE}", 404),
+            ("/%", 404),
+        ],
+    )
+    def test_is_signed_as_it_was_sent(self, served: Asked, target: str, status: int) -> None:
+        knows = "h2" in deployments.find(served.server.name).abilities.alpn
+        assert served.ask_by_http2(target) == (status if knows else None)
 
 
 class TestMalformed:

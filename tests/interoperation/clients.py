@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 import certs
 from digest_auth._header import credentials
+from digest_auth.httpx import SharedDigestAuth
 from tests.requirements import require_program
 
 TIMEOUT_S = 10.0
@@ -150,9 +151,10 @@ def _text(value: str | bytes | None) -> str | None:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def with_httpx(place: Place, asked: Sequence[Asked]) -> list[Answer]:
+def with_httpx(place: Place, asked: Sequence[Asked], *, auth: httpx.Auth | None = None) -> list[Answer]:
+    """auth: another than its own."""
     with httpx.Client(
-        auth=httpx.DigestAuth(place.user, place.password),
+        auth=httpx.DigestAuth(place.user, place.password) if auth is None else auth,
         verify=certs.client_context(place.ca_file),
         timeout=TIMEOUT_S,
         trust_env=False,
@@ -162,6 +164,11 @@ def with_httpx(place: Place, asked: Sequence[Asked]) -> list[Answer]:
             for one in asked
         ]
     return [Answer(one.status_code, one.request.headers.get("Authorization")) for one in answers]
+
+
+def with_ours(place: Place, asked: Sequence[Asked]) -> list[Answer]:
+    """httpx with digest_auth.httpx."""
+    return with_httpx(place, asked, auth=SharedDigestAuth(place.user, place.password))
 
 
 def with_aiohttp(place: Place, asked: Sequence[Asked]) -> list[Answer]:
@@ -257,6 +264,7 @@ CLIENTS: Mapping[str, Ask] = {
     "httpx": with_httpx,
     "aiohttp": with_aiohttp,
     "urllib": with_urllib,
+    "digest_auth": with_ours,
 }
 """All but the browser, which is started once for many."""
 
@@ -265,6 +273,8 @@ def installed_version(client: str) -> str:
     """Of the client as it is on this machine."""
     if client in {"requests", "httpx", "aiohttp"}:
         return version(client)
+    if client == "digest_auth":
+        return version("https-digest-bench")
     if client == "urllib":
         return platform.python_version()
     done = subprocess.run([client, "--version"], capture_output=True, text=True, check=True, timeout=TIMEOUT_S)

@@ -18,6 +18,7 @@ VERSIONS: Mapping[str, str] = {
     "aiohttp": "3.14.5",
     "urllib": "Python 3.11",
     "chromium": "156",
+    "digest_auth": "",  # this tree's
 }
 
 NO_CREDENTIALS = "sends no credentials"
@@ -45,6 +46,7 @@ SETTINGS = (
             "aiohttp": "SHA-256",
             "urllib": "raises ValueError",
             "chromium": "SHA-256",
+            "digest_auth": "SHA-256",
         },
     ),
     Row(
@@ -58,6 +60,7 @@ SETTINGS = (
             "aiohttp": "SHA-256",
             "urllib": "raises ValueError",
             "chromium": "SHA-256",
+            "digest_auth": "SHA-256",
         },
     ),
     Row(
@@ -71,6 +74,7 @@ SETTINGS = (
             "aiohttp": "MD5",
             "urllib": "MD5",
             "chromium": "MD5",
+            "digest_auth": "SHA-256",
         },
     ),
     Row(
@@ -89,6 +93,7 @@ SETTINGS = (
             "aiohttp": "SHA-256",
             "urllib": "raises ValueError",
             "chromium": "SHA-256",
+            "digest_auth": "SHA-256",
         },
     ),
     Row(
@@ -102,6 +107,7 @@ SETTINGS = (
             "aiohttp": "SHA-256",
             "urllib": "raises ValueError",
             "chromium": "SHA-256",
+            "digest_auth": "SHA-256",
         },
     ),
     Row(
@@ -115,6 +121,7 @@ SETTINGS = (
             "aiohttp": "raises ClientError",
             "urllib": "raises ValueError",
             "chromium": "SHA-256",
+            "digest_auth": "SHA-512-256",
         },
     ),
     Row(
@@ -128,6 +135,7 @@ SETTINGS = (
             "aiohttp": "SHA-256-sess",
             "urllib": "raises ValueError",
             "chromium": "SHA-256-sess",
+            "digest_auth": "SHA-256-sess",
         },
     ),
     Row(
@@ -141,6 +149,7 @@ SETTINGS = (
             "aiohttp": "MD5-sess",
             "urllib": "raises ValueError",
             "chromium": "MD5-sess",
+            "digest_auth": "MD5-sess",
         },
     ),
     Row(
@@ -154,6 +163,7 @@ SETTINGS = (
             "aiohttp": "MD5, auth-int",
             "urllib": "MD5",
             "chromium": "MD5",
+            "digest_auth": "SHA-256",
         },
     ),
     Row(
@@ -167,6 +177,7 @@ SETTINGS = (
             "aiohttp": "MD5, auth-int",
             "urllib": "raises URLError",
             "chromium": NO_CREDENTIALS,
+            "digest_auth": "SHA-256, auth-int",
         },
     ),
     Row(
@@ -180,6 +191,7 @@ SETTINGS = (
             "aiohttp": "MD5",
             "urllib": "MD5",
             "chromium": "MD5, hashed name",
+            "digest_auth": "SHA-256, hashed name",
         },
     ),
     Row(
@@ -193,6 +205,7 @@ SETTINGS = (
             "aiohttp": "MD5",
             "urllib": "MD5",
             "chromium": "MD5",
+            "digest_auth": "SHA-256",
         },
     ),
 )
@@ -220,6 +233,7 @@ NAMES = (
             "aiohttp": "MD5",
             "urllib": "MD5",
             "chromium": "MD5",
+            "digest_auth": "SHA-256",
         },
         "punctuation",
     ),
@@ -234,6 +248,7 @@ NAMES = (
             "aiohttp": "MD5",
             "urllib": "raises UnicodeEncodeError",
             "chromium": "MD5",
+            "digest_auth": "SHA-256",
         },
         "accents",
     ),
@@ -248,6 +263,7 @@ NAMES = (
             "aiohttp": "MD5",
             "urllib": "raises UnicodeEncodeError",
             "chromium": "MD5",
+            "digest_auth": "SHA-256",
         },
         "Jäsøn Doe",
     ),
@@ -266,7 +282,7 @@ NOTES: Mapping[tuple[str, str], str] = {
     ("httpx", "raises KeyError"): "httpx reads the first challenge alone, and SHA-512-256 is unknown to it.",
     ("httpx", "raises NotImplementedError"): "httpx has no `auth-int`.",
     ("httpx", "raises UnicodeEncodeError"): (
-        "httpx writes headers in ASCII: subclass `httpx.DigestAuth`, or use `digest_auth.httpx.DigestAuth`."
+        "httpx writes headers in ASCII: subclass `httpx.DigestAuth`, or use `digest_auth.httpx.SharedDigestAuth`."
     ),
     ("aiohttp", "raises ClientError"): "aiohttp reads the first challenge alone, and SHA-512-256 is unknown to it.",
     ("urllib", "raises ValueError"): (
@@ -288,6 +304,7 @@ _HEAD = """\
 Each cell was seen by running the client against both implementations, Flask over HTTP/1.1 and Quart over HTTP/2 where
 the client has it: `GET` with a query and with `%2F` in the path, `POST` and `PUT` with a body, one after the other. It
 says what of Digest the client used; **no** has a note below. A client that begins to work, or stops, makes a test fail.
+`digest_auth` is this project's own, as `digest_auth.httpx.SharedDigestAuth`.
 """
 
 _BEFORE_NAMES = """
@@ -303,12 +320,12 @@ _ADVICE = """
 What to choose:
 
 - `SHA-256` alone is the default: it is what to use unless somebody comes with wget or urllib.
-- `SHA-256,SHA-512-256,SHA-256` offers SHA-512-256 to whoever knows it, and keeps every other client working. The end of
-  a list matters as much as its start: without the last SHA-256 requests sends nothing.
+- `SHA-256,SHA-512-256,SHA-256` offers SHA-512-256, which is as strong, to a client that prefers it (none of these does),
+  and keeps all others working. Without the last SHA-256 requests sends nothing: a list's end matters as well.
 - `SHA-256,MD5` lets wget in, but makes requests use MD5. With `MD5,SHA-256` most clients use MD5.
 - Every client goes on by itself when its nonce is used up (the last line of the first table) or too old: the server
   says `stale=true`, and nobody is asked for the password again.
-- `auth-int` is for clients of one's own: of these, aiohttp alone uses it rightly.
+- `auth-int` is for clients of one's own: beside ours, aiohttp alone uses it rightly.
 """
 
 
@@ -322,7 +339,7 @@ def render() -> str:
 
 
 def _lines(corner: str, rows: tuple[Row, ...], notes: dict[str, int]) -> Iterator[str]:
-    yield _line(corner, (f"{client} {version}" for client, version in VERSIONS.items()))
+    yield _line(corner, (f"{client} {version}".rstrip() for client, version in VERSIONS.items()))
     yield "|" + "---|" * (1 + len(VERSIONS))
     for row in rows:
         yield _line(row.title, (_cell(client, row.cells[client], notes) for client in VERSIONS))
