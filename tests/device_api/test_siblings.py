@@ -4,6 +4,9 @@ Siblings here are processes that inherit a socket, as a master's workers do; Tes
 """
 
 import contextlib
+import http.client
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,11 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from device_api.siblings import claim_memory_store
 from device_api.state import StateError
 
+START_S = 20.0
 YOUNG_S = 0.5  # so long after it another process of a pool may be started
 
 # Claims at each line that it reads, says how that went, and gives up what it has at the line "close".
@@ -190,3 +195,84 @@ class TestClaim:
         (tmp_path / "memory-stores").touch()
         with pytest.raises(StateError, match=r"^state folder .*memory-stores: File exists; make it writable$"):
             claim_memory_store(tmp_path)
+
+
+WSGI = "flask_impl:app"
+ASGI = "quart_impl:app"
+
+
+@contextlib.contextmanager
+def served(listener: socket.socket, folder: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server on a socket of ours, which every master hands to its workers; its output goes to `log` in the folder."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *(part.replace("FD", str(listener.fileno())) for part in command)],
+            pass_fds=[listener.fileno()],
+            env={**os.environ, "DEVICE_STATE": str(folder / "state"), "DEVICE_TLS": "off"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(START_S)
+
+
+def ask(listener: socket.socket) -> int:
+    """The status of a request on a connection of its own. It waits for a worker to come."""
+    host, port = listener.getsockname()
+    connection = http.client.HTTPConnection(host, port, timeout=START_S)
+    with contextlib.closing(connection):
+        connection.request("GET", "/health")
+        return connection.getresponse().status
+
+
+def complaints(folder: Path) -> list[str]:
+    return [line for line in (folder / "log").read_text().splitlines() if "several worker processes" in line]
+
+
+@pytest.mark.end_to_end
+class TestServers:
+    """Two workers as servers start them, when nobody said so to the device."""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("uvicorn", "--fd", "FD", "--workers", "2", ASGI),
+            ("hypercorn", "-b", "fd://FD", "-w", "2", ASGI),
+            ("gunicorn", "-b", "fd://FD", "-w", "2", "-k", "asgi", "--no-control-socket", ASGI),
+        ],
+        ids=lambda command: command[0],
+    )
+    def test_asgi_servers_do_not_start(self, tmp_path: Path, listener: socket.socket, command: tuple[str, ...]) -> None:
+        with served(listener, tmp_path, *command) as process:
+            process.wait(START_S)
+        assert any("(DEVICE_REPLAY_STORE)" in line for line in complaints(tmp_path))
+
+    def test_a_wsgi_worker_that_is_one_too_many_answers_503(self, tmp_path: Path, listener: socket.socket) -> None:
+        """It opens the device at its first request; the first worker to do so goes on."""
+        gunicorn = ("gunicorn", "-b", "fd://FD", "-w", "2", "-k", "gthread", "--no-control-socket", WSGI)
+        with served(listener, tmp_path, *gunicorn):
+            assert ask(listener) == 200
+            deadline_s = time.monotonic() + START_S
+            while ask(listener) != 503:
+                assert time.monotonic() < deadline_s, "the second worker never answered"
+        assert all("(DEVICE_REPLAY_STORE)" in line for line in complaints(tmp_path))
+        assert complaints(tmp_path)
+
+    @pytest.mark.parametrize(("kind", "application"), [("gthread", WSGI), ("sync", WSGI), ("asgi", ASGI)])
+    def test_one_worker_is_reloaded(self, tmp_path: Path, listener: socket.socket, kind: str, application: str) -> None:
+        """SIGHUP starts the new worker before the old one ends; both have a memory, and no request is refused."""
+        gunicorn = ("gunicorn", "-b", "fd://FD", "-w", "1", "-k", kind, "--no-control-socket", application)
+        with served(listener, tmp_path, *gunicorn) as process:
+            assert ask(listener) == 200
+            (old,) = psutil.Process(process.pid).children()
+            answered_s = time.monotonic()
+            while time.monotonic() < answered_s + YOUNG_S:
+                assert ask(listener) == 200
+            process.send_signal(signal.SIGHUP)
+            while old.is_running():
+                assert ask(listener) == 200
+            assert ask(listener) == 200
+        assert complaints(tmp_path) == []
