@@ -302,9 +302,9 @@ _HEAD = """\
 # Which clients work with which Digest settings
 
 Each cell was seen by running the client against both implementations, Flask over HTTP/1.1 and Quart over HTTP/2 where
-the client has it: `GET` with a query and with `%2F` in the path, `POST` and `PUT` with a body, one after the other. It
-says what of Digest the client used; **no** has a note below. A client that begins to work, or stops, makes a test fail.
-`digest_auth` is this project's own, as `digest_auth.httpx.SharedDigestAuth`.
+the client has it: `GET` with a query, `POST` with a body, `PUT` with a body and `%2F` in the path, one after the other.
+It says what of Digest the client used; **no** has a note below. `digest_auth` is this project's own, as
+`digest_auth.httpx.SharedDigestAuth`. A client that begins to work, or stops, makes a test fail.
 """
 
 _BEFORE_NAMES = """
@@ -320,7 +320,7 @@ _ADVICE = """
 What to choose:
 
 - `SHA-256` alone is the default: it is what to use unless somebody comes with wget or urllib.
-- `SHA-256,SHA-512-256,SHA-256` offers SHA-512-256, which is as strong, to a client that prefers it (none of these does),
+- `SHA-256,SHA-512-256,SHA-256` offers SHA-512-256, which is as strong, to a client that prefers it (none of these does)
   and keeps all others working. Without the last SHA-256 requests sends nothing: a list's end matters as well.
 - `SHA-256,MD5` lets wget in, but makes requests use MD5. With `MD5,SHA-256` most clients use MD5.
 - Every client goes on by itself when its nonce is used up (the last line of the first table) or too old: the server
