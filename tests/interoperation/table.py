@@ -295,7 +295,7 @@ NOTES: Mapping[tuple[str, str], str] = {
     ("curl", "MD5, auth-int / refused: MD5, auth-int"): (
         "Requests without a body work; of others this curl hashes no body, whatever it is."
     ),
-    ("chromium", NO_CREDENTIALS): "Chromium has no `auth-int`: it shows the 401 and asks for no password.",
+    ("chromium", NO_CREDENTIALS): "Chromium has no `auth-int`: it sends no credentials, and what comes is the 401.",
 }
 
 _HEAD = """\
