@@ -27,6 +27,7 @@ from harness.trials import NegotiatedTls
 from harness.window import WARM_UP_S, Observation
 
 _LOOK_EVERY_S = 0.05  # at the recording's size; the clocks are read once a slice
+_FAREWELL_S = 5.0  # of several workers
 _SPARE_S = 60  # Locust's own time limit, beyond what it should need: for a generator that nobody stops
 
 
@@ -107,7 +108,9 @@ class RealLab:
                 raise ServerFailedError(str(error)) from error
             yield _RealServed(running, tls, self._state, self._pinning, self._tick)
         finally:
-            running.stop(grace_s=0.0)  # nobody is waiting for an answer, and a good farewell takes a third of a second
+            # Nobody is waiting for an answer, and a good farewell takes a third of a second. But a master that is killed
+            # leaves what its workers shared: Hypercorn's five semaphores in /dev/shm.
+            running.stop(grace_s=0.0 if server.workers == 1 else _FAREWELL_S)
 
 
 class _RealServed:
