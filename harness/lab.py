@@ -108,8 +108,8 @@ class RealLab:
                 raise ServerFailedError(str(error)) from error
             yield _RealServed(running, tls, self._state, self._pinning, self._tick)
         finally:
-            # Nobody is waiting for an answer, and a good farewell takes a third of a second. But a master that is killed
-            # leaves what its workers shared: Hypercorn's five semaphores in /dev/shm.
+            # Nobody is waiting for an answer, and a good farewell takes a third of a second. But a killed master leaves
+            # what its workers shared: Hypercorn's five semaphores in /dev/shm.
             running.stop(grace_s=0.0 if server.workers == 1 else _FAREWELL_S)
 
 
