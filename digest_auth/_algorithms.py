@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,17 +30,17 @@ class Algorithm(StrEnum):
     MD5 = "MD5"
     MD5_SESS = "MD5-sess"
 
-    @property
+    @cached_property
     def is_session(self) -> bool:
         """Whether A1 also holds the nonce and the cnonce."""
         return self.value.endswith(_SESS)
 
-    @property
+    @cached_property
     def plain(self) -> "Algorithm":
         """The algorithm without -sess: users files have hashes of these alone, which serve both."""
         return _PLAIN[self]
 
-    @property
+    @cached_property
     def new(self) -> "Callable[[bytes], _Hash]":
         """Constructor of the hash; its `hexdigest()` is H() of RFC 7616 section 3.4.
 
@@ -47,7 +48,7 @@ class Algorithm(StrEnum):
         """
         return _CONSTRUCTORS[self]
 
-    @property
+    @cached_property
     def hex_length(self) -> int:
         """Length of a hash written in hexadecimal digits, which is how all of Digest writes them."""
         return 32 if self.plain is Algorithm.MD5 else 64

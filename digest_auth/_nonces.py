@@ -15,6 +15,7 @@ import hmac
 import os
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
 from typing import NamedTuple
 
 from digest_auth._replay import EPOCH_LENGTH, ReplayTable
@@ -24,6 +25,7 @@ LENGTH = 56
 
 _VERSION = 1
 _BODY = struct.Struct(">B8sQ8sx")
+_BLOCK_LENGTH = 64  # of SHA-256
 _MAC_LENGTH = 16  # 128 bits: RFC 2104 section 5 asks for no fewer than half of the hash's
 
 
@@ -48,9 +50,12 @@ class Nonces:
             raise ValueError("the nonce key has fewer than 16 octets: make one with os.urandom(32)")
         if len(table.epoch) != EPOCH_LENGTH:
             raise ValueError(f"an epoch has {EPOCH_LENGTH} octets, not {len(table.epoch)}")
-        self._key = key
         self._table = table
         self._realm = realm.encode()
+        # HMAC of RFC 2104, its two keyed blocks hashed once: half the time of hmac.digest, which makes both anew.
+        block = (key if len(key) <= _BLOCK_LENGTH else sha256(key).digest()).ljust(_BLOCK_LENGTH, b"\0")
+        self._inner = sha256(bytes(octet ^ 0x36 for octet in block))
+        self._outer = sha256(bytes(octet ^ 0x5C for octet in block))
 
     def issue(self, now_s: float) -> str:
         """A nonce never given out before. Nothing is stored."""
@@ -74,4 +79,8 @@ class Nonces:
         return Issued(random + body[9:17], issued_us, epoch, epoch == self._table.epoch)
 
     def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body + self._realm, "sha256")[:_MAC_LENGTH]
+        inner = self._inner.copy()
+        inner.update(body + self._realm)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()[:_MAC_LENGTH]

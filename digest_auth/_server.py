@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from digest_auth._algorithms import Algorithm
-from digest_auth._header import HeaderError, credentials, extended_value, quote
+from digest_auth._header import Credentials, HeaderError, extended_value, quote
 from digest_auth._nonces import Issued, Nonces
 from digest_auth._replay import COUNT_LIMIT
 from digest_auth._response import Qop, hash_a1_of_session, hash_a2, response
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _NC: Final = re.compile(r"[0-9a-fA-F]{8}")
-_REQUIRED: Final = frozenset({"realm", "nonce", "uri", "response"})
-_REQUIRED_WITH_QOP: Final = _REQUIRED | {"nc", "cnonce"}
+_AUTH_INT: Final = Qop.AUTH_INT.encode("ascii")
 
 CLOCK_SKEW_S: Final = 5.0
 """A nonce may be this much younger than now: hosts that share a key do not share a clock."""
@@ -83,38 +82,54 @@ class _Offer(NamedTuple):
     """An algorithm that is offered, and what is the same for every request that takes it."""
 
     algorithm: Algorithm
-    plain: Algorithm
     nobody: bytes  # an H(A1) that nobody has: users that do not exist get the same work done
     before_nonce: str  # of a challenge
     after_nonce: str
 
 
-class _Sent(NamedTuple):
+class _Hashed(NamedTuple):
+    """What the response covers, and the response: octets as they were sent."""
+
+    method: bytes
+    uri: bytes
+    nonce: bytes
+    nc: bytes
+    cnonce: bytes
+    qop: bytes
+    response: bytes  # lowered
+
+
+class _Pending(NamedTuple):
     """What steps 1 to 5 made of a request."""
 
-    request: DigestRequest
-    parameters: dict[str, str]
+    sent: _Hashed
     offer: _Offer
-    qop: str  # as it was sent: that is what was hashed
     user: str  # decoded; a hash where hashed is true
     hashed: bool
+    username: str | None  # as it was sent
+    address: str
     issued: Issued
     now_s: float
+
+    @property
+    def covers_body(self) -> bool:
+        """Whether the qop is auth-int."""
+        return self.sent.qop.lower() == _AUTH_INT
 
 
 class Claim:
     """All is right but for one question, whether this nonce count was used before; `settle` takes the answer."""
 
-    __slots__ = ("_authenticator", "_ha1", "_sent", "_user", "count", "epoch", "identity", "issued_us", "now_us")
+    __slots__ = ("_authenticator", "_ha1", "_pending", "_user", "count", "epoch", "identity", "issued_us", "now_us")
 
     def __init__(
-        self, authenticator: "Authenticator", sent: _Sent, user: str, ha1: bytes, count: int, now_us: int
+        self, authenticator: "Authenticator", pending: _Pending, user: str, ha1: bytes, count: int, now_us: int
     ) -> None:
         self._authenticator = authenticator
-        self._sent = sent
+        self._pending = pending
         self._user = user
         self._ha1 = ha1
-        self.identity, self.issued_us, self.epoch, _ = sent.issued
+        self.identity, self.issued_us, self.epoch, _ = pending.issued
         self.count = count
         self.now_us = now_us
 
@@ -122,30 +137,24 @@ class Claim:
         """Step 9. unused: what the replay store's `use(claim)` answered."""
         if unused:
             return Granted(self._user, self)
-        return self._authenticator.stale("the nonce count was used before", self._sent.now_s)
+        return self._authenticator.stale("the nonce count was used before", self._pending.now_s)
 
     @property
     def covers_body(self) -> bool:
         """For Granted."""
-        return self._sent.qop.lower() == Qop.AUTH_INT
+        return self._pending.covers_body
 
     def authentication_info(self, body: bytes) -> str:
         """For Granted."""
-        offer, parameters = self._sent.offer, self._sent.parameters
-        algorithm, qop = offer.algorithm, self._sent.qop
-        nonce, nc, cnonce = parameters["nonce"], parameters["nc"], parameters["cnonce"]
+        algorithm = self._pending.offer.algorithm
+        _, uri, nonce, nc, cnonce, qop, _ = self._pending.sent
         body_hash = algorithm.new(body).hexdigest().encode("ascii") if self.covers_body else None
         rspauth = response(
-            algorithm,
-            self._ha1,
-            nonce.encode("ascii"),
-            nc.encode("ascii"),
-            cnonce.encode("latin-1"),
-            qop.encode("ascii"),
-            hash_a2(algorithm, b"", parameters["uri"].encode("latin-1"), body_hash),
-        )
-        value = f'qop={qop}, rspauth="{rspauth.decode("ascii")}", cnonce={quote(cnonce)}, nc={nc}'
-        next_nonce = self._authenticator.next_nonce(self, self._sent)
+            algorithm, self._ha1, nonce, nc, cnonce, qop, hash_a2(algorithm, b"", uri, body_hash)
+        ).decode("ascii")
+        value = f'qop={qop.decode("ascii")}, rspauth="{rspauth}", cnonce={quote(cnonce.decode("latin-1"))}'
+        value = f"{value}, nc={nc.decode('ascii')}"
+        next_nonce = self._authenticator.next_nonce(self, self._pending)
         return value if next_nonce is None else f'{value}, nextnonce="{next_nonce}"'
 
 
@@ -179,12 +188,12 @@ class AwaitingBody:
     is up to who reads it.
     """
 
-    __slots__ = ("_authenticator", "_hash", "_sent")
+    __slots__ = ("_authenticator", "_hash", "_pending")
 
-    def __init__(self, authenticator: "Authenticator", sent: _Sent) -> None:
+    def __init__(self, authenticator: "Authenticator", pending: _Pending) -> None:
         self._authenticator = authenticator
-        self._sent = sent
-        self._hash: _Hash = sent.offer.algorithm.new(b"")
+        self._pending = pending
+        self._hash: _Hash = pending.offer.algorithm.new(b"")
 
     def update(self, chunk: bytes) -> None:
         """Hash the next part of the body."""
@@ -192,7 +201,7 @@ class AwaitingBody:
 
     def decide(self) -> Claim | Refused:
         """Steps 6 to 8, once the whole body was seen."""
-        return self._authenticator.verify(self._sent, self._hash.hexdigest().encode("ascii"))
+        return self._authenticator.verify(self._pending, self._hash.hexdigest().encode("ascii"))
 
 
 class Authenticator:
@@ -251,7 +260,7 @@ class Authenticator:
             algorithm.require()
             nobody = secrets.token_hex(algorithm.hex_length // 2).encode("ascii")
             before = f'{start}, algorithm={algorithm}, nonce="'
-            self._offers.append(_Offer(algorithm, algorithm.plain, nobody, before, end))
+            self._offers.append(_Offer(algorithm, nobody, before, end))
         self._by_lowered_name = {offer.algorithm.lower(): offer for offer in self._offers}
 
     def check(  # noqa: C901, PLR0911, PLR0912 (the order of its steps is to be read whole)
@@ -264,43 +273,41 @@ class Authenticator:
         if len(request.authorization) > 1:
             return Refused(400, "more than one Authorization header was sent")
         try:
-            sent = credentials(request.authorization[0])
+            sent = Credentials.parse(request.authorization[0])
             if sent is None:
                 return self._unauthorized("the credentials are not Digest", now_s)
             user, hashed = _user(sent)
         except HeaderError as error:
             return Refused(400, str(error))
-        required = _REQUIRED_WITH_QOP if "qop" in sent else _REQUIRED
-        if not required <= sent.keys():
-            missing = " and ".join(sorted(required - sent.keys()))
-            return Refused(400, f"{missing} is missing in the Authorization header")
-        nc = sent.get("nc")
+        _, realm, nonce, uri, answer, cnonce, algorithm, qop, nc, opaque, _, _ = sent
+        if realm is None or nonce is None or uri is None or answer is None:
+            return Refused(400, _missing(sent, "realm", "nonce", "uri", "response"))
+        if qop is not None and (nc is None or cnonce is None):
+            return Refused(400, _missing(sent, "nc", "cnonce"))
         if nc is not None and (_NC.fullmatch(nc) is None or nc == "00000000"):
             return Refused(400, "nc is not a count of eight hexadecimal digits")
 
         # 2. Algorithm and qop. No algorithm means MD5 (RFC 7616 section 3.3).
-        offer = self._by_lowered_name.get(sent.get("algorithm", "MD5").lower())
+        offer = self._by_lowered_name.get("md5" if algorithm is None else algorithm.lower())
         if offer is None:
             return self._unauthorized("the algorithm is not one of those offered", now_s)
-        qop = sent.get("qop", "")
-        if qop.lower() not in self._qops:
+        if qop is None or nc is None or cnonce is None or qop.lower() not in self._qops:
             return self._unauthorized("the qop is not one of those offered", now_s)
         if hashed and not self._userhash:
             return self._unauthorized("a hashed user name was not offered", now_s)
 
         # 3. Realm, and what else is to come back as it was sent out.
-        if sent["realm"] != self._realm and utf8_of(sent["realm"]) != self._realm:
+        if realm != self._realm and utf8_of(realm) != self._realm:
             return self._unauthorized("the realm is another one", now_s)
-        if self._opaque is not None and sent.get("opaque", self._opaque) != self._opaque:
+        if self._opaque is not None and opaque is not None and opaque != self._opaque:
             return self._unauthorized("the opaque parameter is another one", now_s)
 
         # 4. The request target. ASGI servers lose a lone trailing "?", so its absence there is borne.
-        uri = sent["uri"]
         if uri != request.target and uri != request.target + "?":
             return Refused(400, "the uri parameter is not the request target")
 
         # 5. The nonce's own HMAC.
-        issued = self._nonces.recognise(sent["nonce"])
+        issued = self._nonces.recognise(nonce)
         if issued is None:
             return self._unauthorized("the nonce was not issued here", now_s)
         if self._throttle is not None:
@@ -308,36 +315,49 @@ class Authenticator:
             if wait_s:
                 return Refused(429, "too many failed tries; wait", nonce_genuine=True, retry_after_s=wait_s)
 
-        all_sent = _Sent(request, sent, offer, qop, user, hashed, issued, now_s)
-        if qop.lower() == Qop.AUTH_INT:
-            return AwaitingBody(self, all_sent)
-        return self.verify(all_sent, None)
-
-    def verify(self, all_sent: _Sent, body_hash: bytes | None) -> Claim | Refused:
-        """Steps 6 to 8. body_hash: hexadecimal, for qop=auth-int. `check` and AwaitingBody call it."""
-        request, sent, offer, qop, user, hashed, issued, now_s = all_sent
-
-        # 6. The user, or a secret that nobody has.
-        secret, user = self._find(offer, sent, user, hashed=hashed)
-        known = secret is not None
-
-        # 7. The response.
-        nc = sent["nc"]
         try:
-            nonce, cnonce = sent["nonce"].encode("ascii"), sent["cnonce"].encode("latin-1")
-            ha1 = secret if secret is not None else offer.nobody
-            if offer.algorithm is not offer.plain:
-                ha1 = hash_a1_of_session(offer.algorithm, ha1, nonce, cnonce)
-            ha2 = hash_a2(offer.algorithm, request.method.encode("latin-1"), sent["uri"].encode("latin-1"), body_hash)
-            expected = response(offer.algorithm, ha1, nonce, nc.encode("ascii"), cnonce, qop.encode("ascii"), ha2)
-            given = sent["response"].lower().encode("latin-1")
+            hashes = _Hashed(
+                request.method.encode("latin-1"),
+                uri.encode("latin-1"),
+                nonce.encode("latin-1"),
+                nc.encode("latin-1"),
+                cnonce.encode("latin-1"),
+                qop.encode("latin-1"),
+                answer.lower().encode("latin-1"),
+            )
         except UnicodeEncodeError:
             return Refused(
                 400, "the Authorization header or the method has a character that is no octet", nonce_genuine=True
             )
+        pending = _Pending(hashes, offer, user, hashed, sent.username, request.address, issued, now_s)
+        if qop.lower() == Qop.AUTH_INT:
+            return AwaitingBody(self, pending)
+        return self.verify(pending, None)
+
+    def verify(self, pending: _Pending, body_hash: bytes | None) -> Claim | Refused:
+        """Steps 6 to 8. body_hash: hexadecimal, for qop=auth-int. `check` and AwaitingBody call it."""
+        sent, offer, user, hashed, username, address, issued, now_s = pending
+        method, uri, nonce, nc, cnonce, qop, given = sent
+        algorithm = offer.algorithm
+
+        # 6. The user, or a secret that nobody has.
+        if hashed:
+            user = self.users.find_hashed(algorithm, self._realm, user) or ""
+        secret = self.users.find(algorithm, self._realm, user)
+        if secret is None and not user.isascii() and username is not None:
+            # Octets that are good UTF-8 may yet have been meant as ISO 8859-1: the decoding that names a user is right.
+            user = username
+            secret = self.users.find(algorithm, self._realm, user)
+        known = secret is not None
+
+        # 7. The response.
+        ha1 = secret if secret is not None else offer.nobody
+        if algorithm.is_session:
+            ha1 = hash_a1_of_session(algorithm, ha1, nonce, cnonce)
+        expected = response(algorithm, ha1, nonce, nc, cnonce, qop, hash_a2(algorithm, method, uri, body_hash))
         if not hmac.compare_digest(expected, given) or not known:
             if self._throttle is not None:
-                self._throttle.charge(all_sent.user, request.address, now_s)
+                self._throttle.charge(pending.user, address, now_s)
             return self._unauthorized("the user or the password is wrong", now_s, nonce_genuine=True)
 
         # 8. The nonce's age. One of another epoch was counted by a table that is gone.
@@ -350,13 +370,13 @@ class Authenticator:
             return self.stale("the nonce was used as often as it may be", now_s)
 
         # 9. is the replay store's.
-        return Claim(self, all_sent, user, ha1, count, now_us)
+        return Claim(self, pending, user, ha1, count, now_us)
 
     def stale(self, reason: str, now_s: float) -> Refused:
         """401 for someone who knows the password: try again with the fresh nonce, and ask nobody for a password."""
         return Refused(401, reason, self._fresh_challenges(now_s, stale=True), stale=True, nonce_genuine=True)
 
-    def next_nonce(self, claim: Claim, sent: _Sent) -> str | None:
+    def next_nonce(self, claim: Claim, pending: _Pending) -> str | None:
         """A nonce to go on with once that of a claim nears its end, else None.
 
         Never for a -sess algorithm: its A1 holds the nonce that the session began with, which is not kept here.
@@ -365,17 +385,7 @@ class Authenticator:
             claim.count >= self._count_limit * _NEARLY_USED_UP
             or claim.now_us - claim.issued_us >= self._lifetime_us * _NEARLY_USED_UP
         )
-        return self._nonces.issue(sent.now_s) if nearly and not sent.offer.algorithm.is_session else None
-
-    def _find(self, offer: _Offer, sent: dict[str, str], user: str, *, hashed: bool) -> tuple[bytes | None, str]:
-        if hashed:
-            name = self.users.find_hashed(offer.plain, self._realm, user)
-            return (None if name is None else self.users.find(offer.plain, self._realm, name)), name or user
-        secret = self.users.find(offer.plain, self._realm, user)
-        if secret is None and not user.isascii() and "username" in sent:
-            # Octets that are good UTF-8 may yet have been meant as ISO 8859-1: the decoding that names a user is right.
-            secret, user = self.users.find(offer.plain, self._realm, sent["username"]), sent["username"]
-        return secret, user
+        return self._nonces.issue(pending.now_s) if nearly and not pending.offer.algorithm.is_session else None
 
     def _unauthorized(self, reason: str, now_s: float, *, nonce_genuine: bool = False) -> Refused:
         return Refused(401, reason, self._fresh_challenges(now_s, stale=False), False, nonce_genuine)
@@ -386,19 +396,24 @@ class Authenticator:
         return tuple([f"{offer.before_nonce}{nonce}{offer.after_nonce}{end}" for offer in self._offers])
 
 
-def _user(sent: dict[str, str]) -> tuple[str, bool]:
+def _user(sent: Credentials) -> tuple[str, bool]:
     """The user's name, decoded, or its hash and True. Raises HeaderError (RFC 7616 section 3.4)."""
-    hashed = sent.get("userhash", "").lower() == "true"
-    if "username*" in sent:
-        if "username" in sent or hashed:
+    name, extended = sent.username, sent.extended_username
+    hashed = sent.userhash is not None and sent.userhash.lower() == "true"
+    if extended is not None:
+        if name is not None or hashed:
             raise HeaderError("username* goes neither with username nor with userhash=true")
-        return extended_value(sent["username*"]), False
-    if "username" not in sent:
+        return extended_value(extended), False
+    if name is None:
         raise HeaderError("username is missing in the Authorization header")
-    name = sent["username"]
     if hashed:
         return name.lower(), True
     return (name if name.isascii() else utf8_of(name)), False
+
+
+def _missing(sent: Credentials, *names: str) -> str:
+    missing = " and ".join(name for name in names if getattr(sent, name) is None)
+    return f"{missing} is missing in the Authorization header"
 
 
 def utf8_of(text: str) -> str:

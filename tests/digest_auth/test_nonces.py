@@ -1,3 +1,5 @@
+import hmac
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 
 import pytest
@@ -64,6 +66,13 @@ class TestNonce:
             for new in "A_-9=%é":
                 if new != nonce[place]:
                     assert nonces.recognise(nonce[:place] + new + nonce[place + 1 :]) is None
+
+    @pytest.mark.parametrize("length", [16, 32, 64, 65, 200])
+    def test_the_end_is_an_hmac_of_sha_256_cut_to_128_bits(self, length: int) -> None:
+        """RFC 2104, as Python's hmac has it, for keys shorter and longer than a block of the hash."""
+        key = bytes(range(length))
+        octets = urlsafe_b64decode(Nonces(key, TABLE, "realm").issue(1.0))
+        assert octets[-16:] == hmac.digest(key, octets[:-16] + b"realm", "sha256")[:16]
 
     @given(st.text(max_size=80))
     def test_anything_else_is_not_recognised(self, text: str) -> None:
