@@ -100,7 +100,9 @@ class RedisReplayStore:
         """See ReplayStore."""
         if not 0 < claim.count <= COUNT_LIMIT:
             return False
-        connections = await self._of_this_loop()
+        connections = self._loops.get(asyncio.get_running_loop())
+        if connections is None or self._process != os.getpid():
+            connections = await self._of_new_loop()
         return self._settle(claim, await connections.ask(lambda: self._questions.about(claim)))
 
     def check(self) -> None:
@@ -135,16 +137,13 @@ class RedisReplayStore:
             self._threads.close()
         self._process = os.getpid()  # last, or another thread would take the old connections for new ones
 
-    async def _of_this_loop(self) -> "_LoopsConnections":
-        loop = asyncio.get_running_loop()
+    async def _of_new_loop(self) -> "_LoopsConnections":
         if self._process != os.getpid():
             self._begin()
-        connections = self._loops.get(loop)
-        if connections is None:
-            if self._closed:
-                raise StoreUnavailableError(_CLOSED)
-            connections = self._loops[loop] = _LoopsConnections(self._server, self._timeout_s)
-            await connections.until_loop_ends(self._loops)
+        if self._closed:
+            raise StoreUnavailableError(_CLOSED)
+        connections = self._loops[asyncio.get_running_loop()] = _LoopsConnections(self._server, self._timeout_s)
+        await connections.until_loop_ends(self._loops)
         return connections
 
     def _settle(self, claim: CountedUse, answer: object) -> bool:
