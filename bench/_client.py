@@ -16,7 +16,7 @@ import gevent
 from bench._answers import WholeAnswer
 from bench._connection import Connection
 from bench._deadlines import Deadlines
-from bench._errors import ClientError, DroppedError, NotResumedError, StatusError
+from bench._errors import BadAnswerError, ClientError, DroppedError, NotResumedError, StatusError
 from bench._tally import Row, Tally
 from bench._target import Target
 from digest_auth import DigestClient
@@ -24,12 +24,13 @@ from digest_auth import DigestClient
 TIMEOUT_S: Final = 10.0  # a device that takes longer than this over anything has failed
 # After a broken or refused connection: a refusal takes no time, so a user would spin and starve the others.
 PAUSE_S: Final = 0.1
+_REFUSED: Final = "credentials refused"
 
 
 class Request:
-    """A request whose every byte but the Authorization is prepared."""
+    """A request whose every byte but the Authorization is prepared. authorization: what was sent last; or empty."""
 
-    __slots__ = ("_authorization", "_end", "_start", "idempotent", "row")
+    __slots__ = ("_end", "_next_authorization", "_start", "authorization", "idempotent", "row")
 
     def __init__(self, client: Client, row: Row, path: str, content: bytes | None) -> None:
         target = client.target.prefix + path
@@ -43,15 +44,18 @@ class Request:
             lines += ["Content-Type: application/yang-data+json", f"Content-Length: {len(content)}"]
         self._start = "".join(f"{line}\r\n" for line in lines).encode("ascii")
         self._end = b"\r\n" + (content or b"")
-        self._authorization = client.digest.prepare(row.method, target).authorization
+        self._next_authorization = client.digest.prepare(row.method, target, content or b"").authorization
+        self.authorization = b""
         self.row = row
         self.idempotent = row.method in {"GET", "HEAD", "PUT", "DELETE"}  # RFC 9110 section 9.2.2
 
     def wire(self) -> bytes:
         """Return the bytes to send, with the next nonce count if a challenge was learnt."""
-        authorization = self._authorization()
+        authorization = self._next_authorization()
         if authorization is None:
+            self.authorization = b""
             return self._start + self._end
+        self.authorization = authorization
         return b"".join((self._start, b"Authorization: ", authorization, b"\r\n", self._end))
 
 
@@ -161,18 +165,38 @@ class Client:
             connection, status = self._answer_challenge(connection, request)
         if not 200 <= status < 300:
             raise StatusError(status)
+        if connection.may_name(b"nextnonce"):
+            self._take_next_nonce(connection, request)
         return connection, sent_ns
 
     def _answer_challenge(self, connection: Connection, request: Request) -> tuple[Connection, int]:
-        if not self.digest.accept(connection.answer().header("www-authenticate")):
-            raise StatusError(401, "no Digest challenge that this client can answer")
+        if not self._accept(connection, request):
+            why = _REFUSED if self.digest.refused else "no Digest challenge that this client can answer"
+            raise StatusError(401, why)
         self._tally.challenges += 1
         if not connection.reusable:
             connection = self._connect()
         status = connection.exchange(request.wire())
         if status == 401:
-            raise StatusError(401, "credentials refused")
+            self._accept(connection, request)  # for the next request
+            raise StatusError(401, _REFUSED)
         return connection, status
+
+    def _accept(self, connection: Connection, request: Request) -> bool:
+        challenges = connection.answer().header("www-authenticate")
+        return self.digest.accept(challenges, authorization=request.authorization.decode("latin-1"))
+
+    def _take_next_nonce(self, connection: Connection, request: Request) -> None:
+        """Go on with the nonce that the answer names, so that the one in use never becomes stale.
+
+        Only such answers have their rspauth checked: it would cost as much as the rest of a request does here.
+        """
+        answer = connection.answer()
+        info = ", ".join(answer.header("authentication-info"))
+        try:
+            self.digest.learn(info, authorization=request.authorization.decode("latin-1"), content=answer.content)
+        except ValueError as error:  # RspauthError, or an rspauth where no credentials were sent
+            raise BadAnswerError("wrong Authentication-Info") from error
 
     def _connect(self) -> Connection:
         self.close()

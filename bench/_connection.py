@@ -26,6 +26,7 @@ from bench._target import Target
 from bench._wire import Traffic, Wire
 
 _RECORD: Final = 16_384  # the most plain text in one TLS record, RFC 8446 section 5.1
+_HEAD: Final = 1024  # the heads of our devices have 500 octets or so
 _CIPHER_TEXT = bytearray(65_536)
 _CIPHER_VIEW = memoryview(_CIPHER_TEXT)
 _PLAIN_TEXT = bytearray(_RECORD)
@@ -172,6 +173,13 @@ class Connection:
         Under TLS 1.3 it is good only once an answer was read: tickets come after the handshake.
         """
         return None if self._tls is None else self._tls.session
+
+    def may_name(self, word: bytes) -> bool:
+        """Whether a word stands near the start of the last answer, where its head is, in the case given.
+
+        A search of 0.1 µs, where to parse the head takes 15. A head that came in pieces may be missed.
+        """
+        return bool(self._pieces) and self._pieces[0].find(word, 0, _HEAD) >= 0
 
     def answer(self) -> WholeAnswer:
         """Return the last answer with its headers and content."""

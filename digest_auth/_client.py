@@ -164,7 +164,7 @@ class DigestClient:
         challenge = best_offer(www_authenticate, prefers_auth_int=self._prefers_auth_int)
         if challenge is None:
             return False
-        sent = _parameters(authorization or "")
+        sent = _parameters(authorization) if authorization else {}
         answered = sent.get("realm") == challenge.realm  # else it refuses nothing: the server has another realm there
         with self._lock:
             current = self._session

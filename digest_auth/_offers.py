@@ -48,30 +48,31 @@ def best_offer(www_authenticate: Iterable[str], *, prefers_auth_int: bool) -> Ch
 
 
 def _read(parameters: dict[str, str], *, prefers_auth_int: bool) -> Challenge | None:
-    algorithm = BY_LOWERED_NAME.get(parameters.get("algorithm", Algorithm.MD5).lower())
-    qop = _choose_qop(parameters.get("qop", ""), prefers_auth_int=prefers_auth_int)
-    realm, nonce = parameters.get("realm"), parameters.get("nonce")
+    value = parameters.get
+    algorithm = BY_LOWERED_NAME.get(value("algorithm", "MD5").lower())
+    qop = _choose_qop(value("qop", ""), prefers_auth_int=prefers_auth_int)
+    realm, nonce = value("realm"), value("nonce")
     if algorithm is None or not algorithm.is_available or qop is None or realm is None or nonce is None:
         return None
     return Challenge(
-        algorithm=algorithm,
-        qop=qop,
-        realm=realm,
-        nonce=nonce,
-        opaque=parameters.get("opaque"),
-        domain=tuple(parameters.get("domain", "").split()),
-        userhash=parameters.get("userhash", "").lower() == "true",
-        utf8=parameters.get("charset", "").upper() == "UTF-8",
-        stale=parameters.get("stale", "").lower() == "true",
+        algorithm,
+        qop,
+        realm,
+        nonce,
+        value("opaque"),
+        tuple(value("domain", "").split()),
+        userhash=value("userhash", "").lower() == "true",
+        utf8=value("charset", "").upper() == "UTF-8",
+        stale=value("stale", "").lower() == "true",
     )
 
 
 def _choose_qop(offered: str, *, prefers_auth_int: bool) -> Qop | None:
-    qops = {qop.strip() for qop in offered.lower().split(",")}
-    for qop in (Qop.AUTH_INT, Qop.AUTH) if prefers_auth_int else (Qop.AUTH, Qop.AUTH_INT):
-        if qop in qops:
-            return qop
-    return None
+    qops = [qop.strip() for qop in offered.lower().split(",")]
+    first, second = (Qop.AUTH_INT, Qop.AUTH) if prefers_auth_int else (Qop.AUTH, Qop.AUTH_INT)
+    if first in qops:
+        return first
+    return second if second in qops else None
 
 
 def _is_weak(algorithm: Algorithm) -> bool:

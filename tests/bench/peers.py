@@ -16,10 +16,14 @@ from typing import Self
 from digest_auth import (
     Algorithm,
     Authenticator,
+    AwaitingBody,
     Claim,
     DigestRequest,
+    Granted,
     MemoryReplayStore,
     Nonces,
+    Qop,
+    Refused,
     UserTable,
     htdigest_line,
 )
@@ -211,18 +215,32 @@ def answering(*records: bytes) -> Script:
 
 
 class Device:
-    """Knows Digest, with a clock that a test can move."""
+    """Knows Digest, with a clock that a test can move.
 
-    def __init__(self, *, answer: bytes = ANSWER, refusal: bytes = b"Content-Length: 0\r\n\r\n") -> None:
+    informs: whether answers have an Authentication-Info, as our devices' have. proves: whether it is a right one.
+    """
+
+    def __init__(
+        self,
+        *,
+        answer: bytes = ANSWER,
+        refusal: bytes = b"Content-Length: 0\r\n\r\n",
+        informs: bool = False,
+        proves: bool = True,
+        qop: Qop = Qop.AUTH,
+    ) -> None:
         self.now_s = 1000.0
         self.statuses: list[int] = []
         self._answer = answer
         self._refusal = refusal
+        self._informs = informs
+        self._proves = proves
         self._store = MemoryReplayStore()
         self._authenticator = Authenticator(
             realm=REALM,
             users=UserTable.parse(htdigest_line(USER, REALM, PASSWORD, Algorithm.SHA_256)),
             nonces=Nonces(b"k" * 32, self._store, REALM),
+            qops=[qop],
         )
 
     def script(self, peer: Peer) -> None:
@@ -235,18 +253,29 @@ class Device:
                 return
 
     def _answer_to(self, request: bytes) -> bytes:
-        first, *lines = request.decode("latin-1").partition("\r\n\r\n")[0].split("\r\n")
+        head, _, content = request.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ")
         given = tuple(line[15:] for line in lines if line.startswith("Authorization: "))
         verdict: object = self._authenticator.check(DigestRequest(method, target, given), now_s=self.now_s)
+        if isinstance(verdict, AwaitingBody):
+            verdict.update(content)
+            verdict = verdict.decide()
         if isinstance(verdict, Claim):
             verdict = verdict.settle(unused=self._store.use(verdict))
-        challenges = getattr(verdict, "www_authenticate", ())
-        self.statuses.append(401 if challenges else 200)
-        if not challenges:
-            return self._answer
-        told = "".join(f"WWW-Authenticate: {challenge}\r\n" for challenge in challenges)
+        self.statuses.append(200 if isinstance(verdict, Granted) else 401)
+        if isinstance(verdict, Granted):
+            return self._with_information(verdict) if self._informs else self._answer
+        assert isinstance(verdict, Refused)
+        told = "".join(f"WWW-Authenticate: {challenge}\r\n" for challenge in verdict.www_authenticate)
         return b"HTTP/1.1 401 Unauthorized\r\n" + told.encode("latin-1") + self._refusal
+
+    def _with_information(self, granted: Granted) -> bytes:
+        status, rest = self._answer.split(b"\r\n", 1)
+        info = granted.authentication_info(BODY)
+        if not self._proves:
+            info = info.replace('rspauth="', 'rspauth="0')
+        return b"%b\r\nauthentication-info: %b\r\n%b" % (status, info.encode("latin-1"), rest)
 
 
 @contextlib.contextmanager

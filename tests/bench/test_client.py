@@ -20,6 +20,7 @@ from certs import (
     ensure_certificate,
     stdlib_server_context,
 )
+from digest_auth import Qop
 from tests.bench.conftest import Authority, MakeAsker
 from tests.bench.peers import (
     ANSWER,
@@ -351,6 +352,60 @@ class TestDigest:
             asker.ask(2)
             asker.client.close()
         assert (asker.row().answered, device.statuses) == (2, [401, 200, 200])
+
+    @pytest.mark.parametrize("qop", Qop)
+    def test_a_nonce_that_the_server_names_takes_the_place_of_a_challenge(
+        self, context: ssl.SSLContext | None, make_asker: MakeAsker, qop: Qop
+    ) -> None:
+        """Two lifetimes of a nonce: 300 s, and its successor is named from 240 s on."""
+        device = Device(informs=True, qop=qop)
+        with ScriptedServer(device.script, context=context) as server:
+            asker = make_asker(server.url)
+            echo = asker.client.prepare("echo", "POST", "/", b"content")
+            for _ in range(7):
+                asker.client.perform(echo)
+                asker.client.perform(asker.request)
+                device.now_s += 100
+            asker.client.close()
+        counts = asker.counts()
+        assert [(row.answered, row.failed) for row in counts.rows] == [(7, 0)] * 2
+        assert (counts.challenges, device.statuses.count(401)) == (1, 1)
+
+    def test_a_server_that_proves_the_wrong_password_has_failed(
+        self, context: ssl.SSLContext | None, make_asker: MakeAsker
+    ) -> None:
+        """As far as it is looked at: where it names a nonce."""
+        device = Device(informs=True, proves=False)
+        with ScriptedServer(device.script, context=context) as server:
+            asker = make_asker(server.url)
+            asker.ask()
+            device.now_s += 250
+            asker.ask()
+            asker.client.close()
+        row = asker.row()
+        assert (row.answered, dict(row.failures)) == (1, {"wrong Authentication-Info": 1})
+
+    def test_the_word_in_a_body_is_no_nonce(self, context: ssl.SSLContext | None, make_asker: MakeAsker) -> None:
+        body = b'authentication-info: nextnonce="x"'
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        device = Device(answer=answer)
+        with ScriptedServer(device.script, context=context) as server:
+            asker = make_asker(server.url)
+            asker.ask(3)
+            asker.client.close()
+        assert (asker.row().answered, device.statuses) == (3, [401, 200, 200, 200])
+
+    def test_a_wrong_password_costs_one_try_a_request(
+        self, context: ssl.SSLContext | None, make_asker: MakeAsker
+    ) -> None:
+        device = Device()
+        with ScriptedServer(device.script, context=context) as server:
+            asker = make_asker(server.url, password="wrong")
+            asker.ask(3)
+            asker.client.close()
+        row = asker.row()
+        assert dict(row.failures) == {"HTTP 401 (credentials refused)": 3}
+        assert device.statuses == [401] * 4  # the first without credentials
 
     def test_server_without_digest(self, make_asker: MakeAsker) -> None:
         requests: list[bytes] = []
