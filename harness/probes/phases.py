@@ -99,10 +99,10 @@ def _ask_all(
 
 
 def _ask(
-    client: httpx.Client, target: Target, authorization: str | None, what: str
+    client: httpx.Client, target: Target, authorization: bytes | None, what: str
 ) -> tuple[RequestPhases, httpx.Response]:
     stopwatch = _Stopwatch()
-    headers = {"Authorization": authorization} if authorization else {}
+    headers = {b"Authorization": authorization} if authorization else {}
     # The path is sent as it was given: raw_path is what httpcore puts into the request line.
     url = httpx.URL(target.url).copy_with(raw_path=target.path.encode())
     response = client.get(url, headers=headers, extensions={"trace": stopwatch})
@@ -117,16 +117,21 @@ def _ask(
     )
 
 
-def _authorization(target: Target, response: httpx.Response, credentials: tuple[str, str] | None) -> str | None:
+def _authorization(target: Target, response: httpx.Response, credentials: tuple[str, str] | None) -> bytes | None:
     if response.status_code != httpx.codes.UNAUTHORIZED or credentials is None:
         return None
-    digest = DigestClient(*credentials)
-    if not digest.accept(response.headers.get_list("www-authenticate")):
+    try:
+        digest = DigestClient(*credentials)
+    except ValueError as error:
+        raise UserError(f"the credentials cannot be used: {error}", hint="correct the line user:password") from error
+    # Octets there and back: httpx would guess an encoding.
+    lines = [value.decode("latin-1") for name, value in response.headers.raw if name.lower() == b"www-authenticate"]
+    if not digest.accept(lines):
         raise UserError(
             f"{target.url} asks for authentication, but offers no Digest that can be used here",
             hint="probe a URL without authentication",
         )
-    return digest.authorization("GET", target.path)
+    return digest.prepare("GET", target.path).authorization()
 
 
 def _is_https(target: Target) -> bool:

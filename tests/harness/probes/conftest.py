@@ -15,6 +15,10 @@ import pytest
 from certs import KeyKind, TlsPolicy, ensure_ca, ensure_certificate, stdlib_server_context
 from harness.probes.target import Target, parse_target
 
+CHALLENGES = {
+    "/basic": 'Basic realm="r"',
+    "/latin-1": 'Digest realm="caf\xe9", qop="auth", nonce="abc", algorithm=SHA-256',
+}
 CHALLENGE = 'Digest realm="r", qop="auth", nonce="abc", algorithm=SHA-256'
 
 
@@ -29,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = b"hello" * 10 if authorized else b""
         self.send_response(200 if authorized else 401)
         if not authorized:
-            self.send_header("WWW-Authenticate", CHALLENGE if self.path != "/basic" else 'Basic realm="r"')
+            self.send_header("WWW-Authenticate", CHALLENGES.get(self.path, CHALLENGE))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

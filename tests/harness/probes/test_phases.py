@@ -37,6 +37,10 @@ class TestPhases:
         assert (first.status, again.status) == (401, 200)
         assert set(again.phases_us) == {"send", "wait", "receive"}
 
+    def test_a_realm_and_a_name_beyond_ascii(self, serve: Serve) -> None:
+        _, again = probe_phases(replace(serve(None), path="/latin-1"), None, ("Jäsøn", "secret"))
+        assert again.status == 200
+
     def test_without_credentials_the_challenge_is_the_answer(self, serve: Serve) -> None:
         (only,) = probe_phases(replace(serve(None), path="/closed"), None, None)
         assert only.status == 401
@@ -46,6 +50,10 @@ class TestTrouble:
     def test_not_trusted(self, serve: Serve, context_of: ContextOf, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"is not trusted: .* --ca-file"):
             probe_phases(serve(context_of()), ensure_ca(tmp_path), None)
+
+    def test_credentials_that_no_header_can_carry(self, serve: Serve) -> None:
+        with pytest.raises(UserError, match=r"the credentials cannot be used: .* control character"):
+            probe_phases(replace(serve(None), path="/closed"), None, ("ad\0min", "secret"))
 
     def test_no_digest_on_offer(self, serve: Serve) -> None:
         with pytest.raises(UserError, match="offers no Digest"):
