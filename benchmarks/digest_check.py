@@ -2,7 +2,7 @@
 
 Ours: parse, nonce HMAC, response SHA-256, nonce count. Theirs: Werkzeug's parser, nonce and opaque compared with the
 session's, response MD5; timed in an open request context, without reading or signing the session's cookie.
-Goal: at most half of Flask-HTTPAuth's time.
+Goal: at least 2.5 times as fast as Flask-HTTPAuth, and a 401 no dearer than a check.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from benchmarks.blocks import BLOCKS, interleaved_us, pin_to_one_processor, rati
 from digest_auth import (
     Algorithm,
     Authenticator,
+    AwaitingBody,
     Claim,
     DigestClient,
     DigestRequest,
@@ -28,13 +29,14 @@ from digest_auth import (
     MemoryReplayStore,
     Nonces,
     Refused,
+    Throttle,
     UserTable,
     htdigest_line,
 )
 
 REALM, USER, PASSWORD = "network-device", "admin", "correct horse"
 TARGET = "/restconf/data/ietf-system:system-state"
-GOAL = 0.5
+GOAL = 1 / 2.5
 
 
 def our_check() -> Callable[[], object]:
@@ -44,6 +46,7 @@ def our_check() -> Callable[[], object]:
         realm=REALM,
         users=UserTable.parse(htdigest_line(USER, REALM, PASSWORD, Algorithm.SHA_256)),
         nonces=Nonces(os.urandom(32), store, REALM),
+        throttle=Throttle(),
     )
     now_s = time.time()
     client = DigestClient(USER, PASSWORD)
@@ -68,13 +71,13 @@ def our_check() -> Callable[[], object]:
 
     def check() -> None:
         nonlocal position
-        verdict: Claim | Granted | Refused = authenticator.check(stock[position], now_s=now_s)
+        verdict: Claim | AwaitingBody | Granted | Refused = authenticator.check(stock[position], now_s=now_s)
         position += 1
         if isinstance(verdict, Claim):
             verdict = verdict.settle(unused=store.use(verdict))
         match verdict:
-            case Refused():
-                raise RuntimeError(f"the benchmark is wrong: {verdict.reason}")
+            case Refused() | AwaitingBody():
+                raise RuntimeError("the benchmark is wrong: ours did not grant what it should")
 
     return check
 

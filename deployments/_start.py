@@ -21,8 +21,7 @@ from deployments._stacks import TlsStack, why_not
 from deployments._types import Deployment, Rendered, Site
 from device_api.settings import Settings, SettingsError
 from device_api.state import StateError, open_state
-from digest_auth._replay import StoreUnavailableError
-from digest_auth._replay_shm import ShmReplayStore
+from digest_auth import ShmReplayStore, StoreUnavailableError
 
 _OPENSSL_FILE: Final = "openssl.cnf"
 _ENVIRONMENT_FILE: Final = "device.env"

@@ -22,6 +22,7 @@ from digest_auth import (
     Nonces,
     Refused,
     ReplayStore,
+    ShmReplayStore,
     StoreUnavailableError,
     Throttle,
     WatchedUsers,
@@ -54,7 +55,7 @@ class Authentication:
     def open(cls, settings: Settings, state: DeviceState) -> "Authentication":
         """Read the users and open the replay store.
 
-        Raises UsersFileError, SettingsError, StateError, StoreUnavailableError or ReplayStoreError.
+        Raises UsersFileError, SettingsError, StateError or StoreUnavailableError.
         """
         users = WatchedUsers(settings.users or state.users_file)
         _check_users(settings, state, users)
@@ -126,15 +127,20 @@ class Authentication:
 
 
 def _open_store(settings: Settings, state: DeviceState, resources: contextlib.ExitStack) -> ReplayStore:
-    kind, _, _place = settings.replay_store.partition(":")
+    kind, _, name = settings.replay_store.partition(":")
     store: ReplayStore
     if kind == "memory":
         resources.enter_context(claim_memory_store(state.folder))
         store = MemoryReplayStore(lifetime_s=settings.nonce_lifetime_s)
+    elif kind == "shm":
+        store = ShmReplayStore(name)
     else:
         from digest_auth.redis import RedisReplayStore  # noqa: PLC0415 (a quarter of a second that only its users pay)
 
-        store = RedisReplayStore(settings.replay_store, lifetime_s=settings.nonce_lifetime_s)
+        try:
+            store = RedisReplayStore(settings.replay_store, lifetime_s=settings.nonce_lifetime_s)
+        except ValueError as error:
+            raise problem("replay_store", str(error)) from error
     resources.callback(store.close)
     return store
 

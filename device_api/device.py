@@ -21,7 +21,7 @@ from device_api.errors import UnavailableError
 from device_api.settings import Settings, SettingsError
 from device_api.state import DeviceState, StateError, open_state
 from device_api.system import date_and_time, system_state
-from digest_auth import ReplayStoreError, StoreUnavailableError, UsersFileError
+from digest_auth import StoreUnavailableError, UsersFileError
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ OPEN_ERRORS: Final = (
     SettingsError,
     StateError,
     UsersFileError,
-    ReplayStoreError,
     StoreUnavailableError,
     certs.CertificateError,
 )

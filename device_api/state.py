@@ -8,6 +8,7 @@ This module alone knows its layout:
     users                              htdigest lines of that user; more may be added
     nonce-key                          hexadecimal, 0600: signs Digest nonces
     device.sqlite3                     the datastore, unless another one is set
+    memory-stores/                     which processes keep used nonces in their own memory (device_api.siblings)
     lock                               held while anything of the above is made
 
 Several workers start at once, so all is made under the lock, each file whole, and what exists is kept.
@@ -21,7 +22,7 @@ from typing import Final
 
 import certs
 from device_api._files import locked, write_atomically
-from digest_auth import PLAIN_ALGORITHMS, htdigest_line
+from digest_auth import PLAIN_ALGORITHMS, htdigest_lines
 
 FIRST_USER: Final = "admin"
 DEFAULT_REALM: Final = "network-device"
@@ -131,10 +132,8 @@ def _ensure_users(layout: StateLayout, realm: str) -> None:
         write_atomically(layout.credentials_file, f"{FIRST_USER}:{password}\n", mode=0o600)
     user, password = read_credentials(layout.credentials_file)
     # A line for each algorithm, so that turning MD5 on (wget, urllib) is a matter of one setting.
-    lines = [
-        htdigest_line(user, realm, password, algorithm) for algorithm in PLAIN_ALGORITHMS if algorithm.is_available
-    ]
-    write_atomically(layout.users_file, "".join(f"{line.rstrip()}\n" for line in lines), mode=0o600)
+    lines = htdigest_lines(user, realm, password, [each for each in PLAIN_ALGORITHMS if each.is_available])
+    write_atomically(layout.users_file, "".join(f"{line}\n" for line in lines), mode=0o600)
 
 
 def _ensure_nonce_key(path: Path) -> bytes:

@@ -21,10 +21,6 @@ class StoreUnavailableError(Exception):
     """A replay store that cannot be asked now. Nobody may come in meanwhile (503); the message is one line."""
 
 
-class ReplayStoreError(ValueError):
-    """A replay store that cannot be used as it was asked for; the message is one line: what, where, what to do."""
-
-
 class CountedUse(Protocol):
     """What a store must know of a request: a use of a nonce under one count."""
 

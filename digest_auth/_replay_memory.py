@@ -2,6 +2,7 @@
 
 import heapq
 import os
+import weakref
 from threading import Lock
 from typing import Final
 
@@ -37,6 +38,7 @@ class MemoryReplayStore:
         self._lifetime_us = int(lifetime_s * 1e6)
         self._lock = Lock()
         self._begin_anew()
+        _stores.add(self)
 
     def __len__(self) -> int:
         """How many nonces it remembers now."""
@@ -76,6 +78,11 @@ class MemoryReplayStore:
     def close(self) -> None:
         """See ReplayStore: there is nothing to let go of."""
 
+    def after_fork(self) -> None:
+        """A child has a copy of the table, in which it does not see what its parent counts: it begins anew."""
+        self._lock = Lock()  # another thread of the parent may have held it
+        self._begin_anew()
+
     def _begin_anew(self) -> None:
         self.epoch = os.urandom(EPOCH_LENGTH)
         self._used: dict[bytes, bytearray] = {}
@@ -99,3 +106,14 @@ class MemoryReplayStore:
         record = self._used[identity] = bytearray(_SPARSE)
         heapq.heappush(self._oldest, (issued_us, identity))
         return record
+
+
+_stores: "weakref.WeakSet[MemoryReplayStore]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

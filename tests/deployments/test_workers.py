@@ -23,8 +23,7 @@ import deployments
 from certs import TlsVersion
 from deployments import DeploymentError, KilledWorker, RunningServer, ServeOptions, SeveralWorkers
 from device_api.state import read_credentials
-from digest_auth import DigestClient
-from digest_auth._replay_shm import ShmReplayStore
+from digest_auth import DigestClient, ShmReplayStore
 from tests.deployments.clients import (
     PING,
     SYSTEM_STATE,

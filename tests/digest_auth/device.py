@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from digest_auth import (
+    COUNT_LIMIT,
     PLAIN_ALGORITHMS,
     Algorithm,
     Authenticator,
@@ -14,7 +15,9 @@ from digest_auth import (
     Granted,
     MemoryReplayStore,
     Nonces,
+    Qop,
     Refused,
+    Throttle,
     UserTable,
     htdigest_line,
 )
@@ -38,6 +41,12 @@ class Device:
     store: MemoryReplayStore = field(default_factory=MemoryReplayStore)
     known: UserTable = field(default_factory=lambda: users("admin"))
     key: bytes = KEY
+    qops: Sequence[Qop] = (Qop.AUTH,)
+    count_limit: int = COUNT_LIMIT
+    userhash: bool = False
+    domain: Sequence[str] = ()
+    opaque: str | None = None
+    throttle: Throttle | None = None
 
     def __post_init__(self) -> None:
         self.nonces = Nonces(self.key, self.store, REALM)
@@ -47,10 +56,23 @@ class Device:
             nonces=self.nonces,
             algorithms=self.algorithms,
             nonce_lifetime_s=LIFETIME_S,
+            qops=self.qops,
+            count_limit=self.count_limit,
+            userhash=self.userhash,
+            domain=self.domain,
+            opaque=self.opaque,
+            throttle=self.throttle,
         )
 
-    def ask(self, *authorization: str, method: str = "GET", target: str = "/a", body: bytes = b"") -> Granted | Refused:
-        request = DigestRequest(method, target, authorization)
+    def ask(
+        self,
+        *authorization: str,
+        method: str = "GET",
+        target: str = "/a",
+        body: bytes = b"",
+        address: str = "192.0.2.1",
+    ) -> Granted | Refused:
+        request = DigestRequest(method, target, authorization, address)
         verdict: Claim | AwaitingBody | Granted | Refused = self.authenticator.check(request, now_s=self.now_s)
         if isinstance(verdict, AwaitingBody):
             verdict.update(body)

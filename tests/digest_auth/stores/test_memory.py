@@ -1,5 +1,6 @@
 """What the memory store has beyond the contract: a bound that can be counted."""
 
+import os
 import tracemalloc
 
 import pytest
@@ -21,7 +22,7 @@ class TestBound:
         assert all(use(store, n) for n in range(1000))
         assert len(store) == 100
 
-    @pytest.mark.parametrize(("count", "octets"), [(1, 350), (COUNT_LIMIT, 850)])
+    @pytest.mark.parametrize(("count", "octets"), [(1, 400), (COUNT_LIMIT, 900)])
     def test_memory_does_not_grow_beyond_what_the_capacity_takes(self, count: int, octets: int) -> None:
         capacity = 1000
         store = MemoryReplayStore(capacity)
@@ -44,3 +45,16 @@ class TestBound:
     def test_it_must_remember_something(self) -> None:
         with pytest.raises(ValueError, match="at least one"):
             MemoryReplayStore(capacity=0)
+
+
+class TestFork:
+    """A child has a copy of the table: were its nonces its parent's, each would grant a used count once more."""
+
+    def test_a_child_begins_anew(self) -> None:
+        store = MemoryReplayStore()
+        epoch = store.epoch
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if store.epoch != epoch and len(store) == 0 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert store.epoch == epoch
