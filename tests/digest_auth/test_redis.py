@@ -229,6 +229,23 @@ class TestClientsGoOn:
         assert isinstance(ask(client.authorization("GET", "/") or ""), Granted)
 
 
+class TestSeveralHosts:
+    """A host learns of another's table by the first nonce of it that a client brings, which is good at once."""
+
+    def test_a_nonce_of_an_epoch_that_only_the_other_has_learnt(
+        self, server: RedisServer, store: RedisReplayStore, door: Door
+    ) -> None:
+        with contextlib.closing(RedisReplayStore(server.url)) as other, server.administrator() as administrator:
+            before = store.epoch
+            administrator.flushall()
+            other.check()
+            use = a_use(other)
+            assert use.epoch != before
+            assert door(store, use)
+            assert store.epoch == other.epoch
+            assert not door(store, use)
+
+
 class TestOneRoundTrip:
     """A check is one command and one answer."""
 
