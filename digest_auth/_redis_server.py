@@ -179,10 +179,9 @@ class Server:
 
 def _unsuitable(facts: Mapping[str, str]) -> str | None:
     """facts: INFO's lines. What is wrong with this Redis, and what to do."""
-    if facts.get("redis_mode", "standalone") != "standalone":
-        return (
-            f"is part of a {facts['redis_mode']}, which this store is not for: name a Redis that holds all keys itself"
-        )
+    mode = facts.get("redis_mode") or facts.get("server_mode") or "standalone"  # the latter is Valkey's
+    if mode != "standalone":
+        return f"is part of a {mode}, which this store is not for: name a Redis that holds all keys itself"
     if facts.get("role") != "master":
         return "is a replica, whose data may lag: name the primary"
     if re.fullmatch(r"[0-9a-f]{40}", facts.get("master_replid", "")) is None:
