@@ -135,10 +135,7 @@ def open_table(path: Path, sets: int) -> TableFile:
                     file.users += 1
                     return file
     except OSError as error:
-        raise StoreUnavailableError(
-            f"the replay table {path} cannot be opened ({error.strerror or error}): see to it that this user may make"
-            " and open files there"
-        ) from error
+        raise unusable(path, error) from error
     raise StoreUnavailableError(f"the replay table {path} is replaced all the time: see what else writes there")
 
 
@@ -153,9 +150,11 @@ def leave(file: TableFile) -> None:
 
 def retire(file: TableFile) -> None:
     """Take its name from it, so that whoever opens the path next makes another, with another epoch."""
-    with changing(), _header_locked(file.descriptor, file.path):
-        if file.is_current():
-            file.path.unlink()
+    with changing():
+        if file.is_open:  # else another thread has done so
+            with _header_locked(file.descriptor, file.path):
+                if file.is_current():
+                    file.path.unlink()
 
 
 def try_lock(descriptor: int, octet: int) -> bool:
@@ -165,6 +164,14 @@ def try_lock(descriptor: int, octet: int) -> bool:
     except (BlockingIOError, PermissionError):  # POSIX leaves EAGAIN or EACCES to the system
         return False
     return True
+
+
+def unusable(path: Path, error: OSError) -> StoreUnavailableError:
+    """For what the system refused."""
+    return StoreUnavailableError(
+        f"the replay table {path} cannot be used ({error.strerror or error}): see to it that this user may make, open"
+        " and lock files there"
+    )
 
 
 def never_released(path: Path) -> StoreUnavailableError:

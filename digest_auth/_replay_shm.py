@@ -13,6 +13,7 @@ one aligned store of 64 bits, when all else of it stands. So these writes go thr
 import asyncio
 import fcntl
 import time
+from collections.abc import Iterator
 from mmap import mmap
 from pathlib import Path
 from struct import Struct
@@ -33,6 +34,7 @@ from digest_auth._replay_file import (
     open_table,
     retire,
     table_path,
+    unusable,
 )
 from digest_auth._replay_memory import CLOCK_STEP_US
 
@@ -69,10 +71,10 @@ class ShmReplayStore:
     every nonce issued from then on would be stale until it has caught up.
 
     name: up to 100 letters, digits, dots, dashes and underscores, else ValueError. capacity: nonces remembered at most,
-    rounded up to full sets of 32; the same for all who share it. A set may be full before the table is: a record is
-    forgotten while it is younger than half of `capacity` others with a chance of 1 in 3,000. The file takes 544 octets
-    a nonce, all of them at once so that they cannot run short later: 35,655,680 with the default capacity, of which
-    a container's usual /dev/shm of 64 MB holds one. folder: where the file is.
+    rounded up to full sets of 32; the same for all who share it. A set may be full before the table is: when nonces
+    for half of the capacity have come after a record, it was forgotten with a chance of 1 in 3,600. The file takes 544
+    octets a nonce, all of them at once so that they cannot run short later: 35,655,680 with the default capacity, of
+    which a container's usual /dev/shm of 64 MB holds one. folder: where the file is.
 
     Raises StoreUnavailableError, with a line that says what to do, when the table cannot be made or is not ours.
     """
@@ -103,35 +105,26 @@ class ShmReplayStore:
 
     def use(self, claim: CountedUse) -> bool:
         """See ReplayStore. A count that is none, or beyond COUNT_LIMIT, is never unused."""
-        unused = self._try(claim)
-        if unused is not None:
-            return unused
-        deadline_s = time.monotonic() + PATIENCE_S
-        pause_s = 0.0
+        pauses_s = None
         while (unused := self._try(claim)) is None:
-            if time.monotonic() > deadline_s:
-                raise never_released(self._path)
-            time.sleep(pause_s)
-            pause_s = min(pause_s + 20e-6, 1e-3)
+            pauses_s = pauses_s or self._pauses_s()
+            time.sleep(next(pauses_s))
         return unused
 
     async def use_async(self, claim: CountedUse) -> bool:
         """See ReplayStore. While another process has the lock, the loop goes on."""
-        unused = self._try(claim)
-        if unused is not None:
-            return unused
-        deadline_s = time.monotonic() + PATIENCE_S
-        pause_s = 0.0
+        pauses_s = None
         while (unused := self._try(claim)) is None:
-            if time.monotonic() > deadline_s:
-                raise never_released(self._path)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s + 20e-6, 1e-3)
+            pauses_s = pauses_s or self._pauses_s()
+            await asyncio.sleep(next(pauses_s))
         return unused
 
     def check(self) -> None:
         """See ReplayStore. It looks at once whether the table is still there, and replaces it when it was lost."""
-        self._look()
+        try:
+            self._look()
+        except OSError as error:
+            raise unusable(self._path, error) from error
 
     def close(self) -> None:
         """See ReplayStore."""
@@ -151,29 +144,50 @@ class ShmReplayStore:
                 leave(file)
             self._look_at_s = time.monotonic() + LOOK_EVERY_S
 
+    def _pauses_s(self) -> Iterator[float]:
+        """Between tries for a lock, which is free in a few µs unless its holder was interrupted or stopped."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        pause_s = 0.0
+        while time.monotonic() < deadline_s:
+            yield pause_s
+            pause_s = min(pause_s + 20e-6, 1e-3)
+        raise never_released(self._path)
+
     def _closed(self) -> StoreUnavailableError:
         return StoreUnavailableError(f"the replay table {self._path} was closed by this server: open it again")
 
     def _try(self, claim: CountedUse) -> bool | None:
         """Mark the count, unless another process is at work on the same set: then None."""
-        if time.monotonic() >= self._look_at_s:
-            self._look()
-        file = self._file
-        if file is None:
-            raise self._closed()
         try:
+            if time.monotonic() >= self._look_at_s:
+                self._look()
+            file = self._file
+            if file is None:
+                raise self._closed()
             with file.lock:
                 if not file.is_open:
                     return None  # another thread has replaced it: try again with what it put there
                 return _mark(file, claim) if claim.epoch == file.epoch else False
-        except _ClockSetBackError:
+        except _ClockSetBackError as error:
+            self._begin_anew(error.file)
+            return False
+        except OSError as error:
+            raise unusable(self._path, error) from error
+
+    def _begin_anew(self, file: TableFile) -> None:
+        try:
             retire(file)
             self._look()
-            return False
+        except OSError as error:
+            raise unusable(self._path, error) from error
 
 
 class _ClockSetBackError(Exception):
     """Nonces that are issued now are older than what a set has forgotten."""
+
+    def __init__(self, file: TableFile) -> None:
+        super().__init__()
+        self.file = file
 
 
 def _mark(file: TableFile, claim: CountedUse) -> bool | None:
@@ -195,7 +209,7 @@ def _mark(file: TableFile, claim: CountedUse) -> bool | None:
         if way < 0:
             if claim.issued_us < file.words[directory]:
                 if claim.now_us + CLOCK_STEP_US < file.words[directory]:
-                    raise _ClockSetBackError
+                    raise _ClockSetBackError(file)
                 return False
             way = _new_record(file, number, directory, first, second, claim.issued_us + 1)
         at = file.bitmaps + (number * WAYS + way) * BITMAP_OCTETS + (count >> 3)

@@ -109,10 +109,10 @@ class TestRefusedFiles:
 
     def test_a_directory(self, path: Path) -> None:
         path.mkdir()
-        assert f"{path} cannot be opened (Is a directory)" in refusal(lambda: opened(path))
+        assert f"{path} cannot be used (Is a directory)" in refusal(lambda: opened(path))
 
     def test_a_folder_that_is_not_there(self, path: Path) -> None:
-        assert "cannot be opened (No such file" in refusal(lambda: opened(path.parent / "none" / path.name))
+        assert "cannot be used (No such file" in refusal(lambda: opened(path.parent / "none" / path.name))
 
     def test_a_mode_that_lets_others_in(self, path: Path) -> None:
         opened(path).close()
@@ -237,6 +237,16 @@ class TestLost:
         path.unlink()
         assert Asked(store, None).use("n", 1) is False  # of the epoch that was
         assert Asked(store, None).use("n", 1)
+
+    def test_what_the_system_refuses_is_down_as_well(
+        self, store: ShmReplayStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_replay_shm, "LOOK_EVERY_S", 0.0)
+        store.check()
+        path.parent.rename(path.parent.with_name("moved"))
+        path.parent.touch()
+        assert "cannot be used (Not a directory)" in refusal(store.check)
+        assert "cannot be used (Not a directory)" in refusal(lambda: Asked(store, None).use("n", 1))
 
     def test_what_was_closed_is_down(self, store: ShmReplayStore) -> None:
         store.close()
