@@ -29,7 +29,7 @@ from digest_auth import (
     hash_a1,
 )
 from digest_auth import _header as header_module
-from digest_auth._header import challenges, credentials, quote
+from digest_auth._header import Credentials, challenges, credentials, quote
 from digest_auth._response import hash_a1_of_session, hash_a2, hash_user, response
 from tests.digest_auth.device import KEY, LIFETIME_S, NOW_S, REALM, users
 
@@ -115,6 +115,42 @@ class TestCredentials:
         assert credentials("Digest " + ", ".join(f"{name}={quote(text)}" for name, text in found.items())) == found
 
 
+FIELDS = {"extended_username": "username*"}  # of those named after another parameter than themselves
+
+
+class TestCommonForm:
+    """Most clients write alike, and that form has a way of its own: it leads where the other leads."""
+
+    @given(st.data())
+    def test_both_ways_read_the_same(self, data: st.DataObject) -> None:
+        written = {"algorithm": "SHA-256", "qop": "auth", "nc": "00000001"}
+        names = ["username", "realm", "nonce", "uri", "response", "cnonce"]
+        quoted = {name: f'"{data.draw(texts.filter(lambda text: chr(34) not in text))}"' for name in names}
+        parts = data.draw(st.permutations([f"{name}={text}" for name, text in (quoted | written).items()]))
+        if data.draw(st.booleans()):
+            parts[data.draw(st.integers(0, 8))] = data.draw(
+                st.sampled_from([parts[0], "", 'nc="1"', "nc=", "realm=a", "x=y", 'Realm="a"', 'uri="\\"', "uri"])
+            )
+        value = "Digest " + data.draw(st.sampled_from([", ", ", ", ","])).join(parts)
+        place = data.draw(st.none() | st.integers(0, len(value)))
+        if place is not None:
+            value = value[:place] + data.draw(st.sampled_from(list('",=\\ \t\n\x7f\xe9a'))) + value[place:]
+        assert read(Credentials.parse, value) == read(fields, value)
+
+
+def fields(value: str) -> Credentials | None:
+    """By way of the list of parameters."""
+    sent = credentials(value)
+    return None if sent is None else Credentials(*(sent.get(FIELDS.get(name, name)) for name in Credentials._fields))
+
+
+def read(function: Callable[[str], Credentials | None], value: str) -> Credentials | str | None:
+    try:
+        return function(value)
+    except HeaderError as error:
+        return str(error)
+
+
 class TestChallenges:
     @given(st.data(), st.lists(parameter_dicts.filter(bool), min_size=1, max_size=4))
     def test_every_challenge_comes_back_from_one_line_or_several(
@@ -190,7 +226,8 @@ class TestTime:
     @pytest.mark.parametrize("worst", WORST)
     def test_of_credentials(self, worst: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(header_module, "MAX_HEADER_LENGTH", 2 * LONG)
-        assert [unit for unit in UNITS if self.slow(credentials, worst, unit)] == []
+        for function in (credentials, Credentials.parse):
+            assert [unit for unit in UNITS if self.slow(function, worst, unit)] == []
 
     @pytest.mark.parametrize("worst", WORST)
     def test_of_challenges(self, worst: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from digest_auth import (
     hash_a1,
     htdigest_line,
 )
-from digest_auth._header import challenges, credentials, quote
+from digest_auth._header import Credentials, challenges, credentials, quote
 from digest_auth._response import hash_a1_of_session, hash_a2, response
 
 REALM, USER, PASSWORD, TARGET = "realm", "user", "password", "/a"
@@ -54,12 +54,26 @@ _AUTHENTICATOR = Authenticator(
 
 def fuzz_credentials(data: bytes) -> None:
     """Reading an `Authorization` value: what was read can be written, and reads the same."""
+    value = data.decode("latin-1")
     try:
-        found = credentials(data.decode("latin-1"))
+        found = credentials(value)
     except HeaderError:
+        _refuse(value)
         return
+    common = Credentials.parse(value)
+    assert (common is None) == (found is None)
+    if common is not None and found is not None:
+        assert [common.username, common.nc, common.uri] == [found.get(name) for name in ("username", "nc", "uri")]
     if found is not None:
         assert credentials("Digest " + ", ".join(f"{name}={quote(text)}" for name, text in found.items())) == found
+
+
+def _refuse(value: str) -> None:
+    try:
+        Credentials.parse(value)
+    except HeaderError:
+        return
+    raise AssertionError("one way of reading refuses what the other takes")
 
 
 def fuzz_challenges(data: bytes) -> None:
