@@ -1,6 +1,8 @@
 """Floods of requests without credentials: `python -m benchmarks.floods`, but short. Nothing tells who exists."""
 
 import contextlib
+import math
+import random
 import re
 import tracemalloc
 from collections import Counter
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.floods import TARGET, Connection, Outcome, connection, in_process, log_faults, over_the_wire
+from benchmarks.timing import Result, median_interval
 from certs import client_context
 from device_api.state import read_credentials
 from digest_auth import DigestClient
@@ -120,3 +123,22 @@ def test_what_misses_the_goals_of_a_flood() -> None:
 )
 def test_what_must_not_be_in_a_log(line: str) -> None:
     assert log_faults(["2026-11-24 INFO fine", line], "hunter2") == [f"in the log: {line}"]
+
+
+def test_what_misses_the_goals_of_timing() -> None:
+    quick, slow, slower = [10.0, 10.1, 9.9] * 20, [10.09, 10.19, 9.99] * 20, [10.3, 10.4, 10.2] * 20
+    assert Result("A/A", quick, list(reversed(quick))).tie
+    assert (Result("90 ns", slow, quick).tie, Result("90 ns", slow, quick).met) == (False, True)
+    assert not Result("300 ns", slower, quick).met
+    assert Result("0.9 %", slow, quick, in_process=False).met
+    assert not Result("3 %", slower, quick, in_process=False).met
+
+
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says() -> None:
+    draw = random.Random(7616)
+    held = 0
+    for _ in range(1000):
+        low, high = median_interval([draw.expovariate(1.0) for _ in range(60)])
+        held += low <= math.log(2) <= high
+    assert 930 <= held <= 985
+    assert median_interval([1.0] * 7) == (-math.inf, math.inf)
