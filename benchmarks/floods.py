@@ -5,7 +5,7 @@ Random octets, malformed headers and forged ones, also with a nonce that is genu
 with TLS, against our servers as people start them, the number shared out among them. Seeded: a run can be repeated.
 
 Goals: every answer is one of those three; the process grows by at most 32 MiB after the first tenth (a full throttle
-takes 13); nothing is granted, and no nonce is remembered as used; the server's log holds no error and no secret.
+takes about 20); nothing is granted, and no nonce is remembered as used; the server's log holds no error and no secret.
 
     python -m benchmarks.floods [--requests N] [--wire N] [--devices NAME,...] [--seed N] [--json FILE]
 """
