@@ -42,6 +42,7 @@ LOOK_EVERY_S: Final = 1.0
 """How often a store in use looks whether its file is still the one that others open."""
 
 _IDENTITY = Struct("@QQ")
+_TIMES = Struct(f"@{WAYS}Q")
 _NO_COUNTS: Final = bytes(BITMAP_OCTETS)
 _TRY: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 _UNLOCK: Final = fcntl.LOCK_UN
@@ -233,10 +234,10 @@ def _way_of(octets: mmap, identity: bytes, at: int) -> int:
 def _new_record(file: TableFile, number: int, directory: int, first: int, second: int, issued: int) -> int:
     """The way of a new record without counts. It may be killed after any of its writes: their order matters."""
     words = file.words
-    times = words[directory + _ISSUED : directory + _IDENTITIES].tolist()
+    times = _TIMES.unpack_from(file.octets, 8 * (directory + _ISSUED))
     oldest = min(times)  # zero if a way is free
     way = times.index(oldest)
-    words[directory] = max(words[directory], oldest)
+    words[directory] = oldest  # never falls: what is begun is younger than the watermark, and the oldest goes first
     name = directory + _IDENTITIES + 2 * way
     words[name] = 0
     bitmap = file.bitmaps + (number * WAYS + way) * BITMAP_OCTETS

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from digest_auth import _replay_shm
 from tests.digest_auth.stores.kinds import STORES, Kind
 from tests.digest_auth.stores.racer import Race
 from tests.digest_auth.stores.uses import LIFETIME_S, Asked
@@ -111,6 +112,7 @@ def bounded_table(table: Table) -> Table:
 
 
 @pytest.fixture
-def losable_table(table: Table) -> Table:
+def losable_table(table: Table, monkeypatch: pytest.MonkeyPatch) -> Table:
     """Of the kinds whose table may be taken away under a running server."""
+    monkeypatch.setattr(_replay_shm, "LOOK_EVERY_S", 0.05)  # else each test waits for a second
     return table
