@@ -11,7 +11,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-MODULES = ("digest_check", "client", "flask_server", "rotation", "stalled", "stopping")
+MODULES = (
+    "digest_check",
+    "replay_stores",
+    "redis_store",
+    "floods",
+    "timing",
+    "client",
+    "flask_server",
+    "rotation",
+    "stalled",
+    "stopping",
+)
 
 
 def main(arguments: Sequence[str]) -> int:

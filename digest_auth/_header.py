@@ -30,7 +30,9 @@ _QUOTED = rf'"([^"\\{_CONTROLS}]*+(?:\\[^{_CONTROLS}][^"\\{_CONTROLS}]*+)*+)"'
 
 # Possessive quantifiers throughout: time grows with the header's length and no faster, whatever is sent.
 # What fits neither a parameter nor the commas between falls into the last group, and is an error.
-_PARAMETERS = re.compile(rf"({_TCHARS})[ \t]*+=[ \t]*+(?:{_QUOTED}|({_TCHARS}))[ \t]*+(?:,[ \t,]*+|\Z)|(.)", re.DOTALL)
+_PARAMETERS = re.compile(
+    rf"({_TCHARS})[ \t]*+=[ \t]*+(?:{_QUOTED}|({_TCHARS}))[ \t]*+(?:,[ \t,]*+|\Z)|(.++)", re.DOTALL
+)
 
 _CHALLENGES = re.compile(
     rf"(?:({_TCHARS})(?:[ ]++(?![ \t]*+=)|[ \t]*+(?=,|\Z)))?+"

@@ -35,7 +35,6 @@ class Issued(NamedTuple):
     identity: bytes  # names the nonce among those of its epoch
     issued_us: int  # µs since 1970 on the clock that the server passes in
     epoch: bytes  # of the replay table that it was issued under
-    current: bool  # of the epoch of the replay table in use
 
 
 class Nonces:
@@ -76,7 +75,7 @@ class Nonces:
         version, epoch, issued_us, random = _BODY.unpack(body)
         if version != _VERSION:
             return None
-        return Issued(random + body[9:17], issued_us, epoch, epoch == self._table.epoch)
+        return Issued(random + body[9:17], issued_us, epoch)
 
     def _mac(self, body: bytes) -> bytes:
         inner = self._inner.copy()

@@ -26,7 +26,7 @@ class CountedUse(Protocol):
 
     @property
     def epoch(self) -> bytes:
-        """The epoch of the table that the nonce was issued under: the store's, when the check was made."""
+        """The epoch of the table that the nonce was issued under. Where it is not the store's, `use` answers False."""
 
     @property
     def identity(self) -> bytes:

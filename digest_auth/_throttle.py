@@ -2,7 +2,9 @@
 
 A token bucket: a few tries at once, then so many a minute. It slows and never locks: a right password costs nothing,
 and who has used up the tries gets in again by waiting. Counted by both, so that nobody can spend another's tries from
-elsewhere. The name is folded first: Tomcat's lockout counted each spelling apart (CVE-2026-43513).
+elsewhere. The name is folded first: Tomcat's lockout counted each spelling apart (CVE-2026-43513). A name sent as a
+userhash is counted apart from the name itself: were they one, a hash whose tries another's name had used up would tell
+that the user exists. So with userhash on there are a few times as many tries for a name, one lot for each algorithm.
 """
 
 import hashlib
@@ -17,7 +19,7 @@ class Throttle:
     """The failed tries of one process. Safe to share between threads.
 
     burst: tries at once. per_minute: tries that come back in a minute. capacity: users and addresses remembered at
-    most, about 200 bytes each; the one charged longest ago is forgotten first, so tries for `capacity` other names buy
+    most, about 300 bytes each; the one charged longest ago is forgotten first, so tries for `capacity` other names buy
     back `burst` tries for one.
     """
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from digest_auth._algorithms import PLAIN_ALGORITHMS, Algorithm
-from digest_auth._response import hash_a1
+from digest_auth._response import hash_a1, hash_user
 
 MAX_NAME_OCTETS: Final = 255
 """Octets (UTF-8) of a user's name or a realm: Apache's htdigest cuts longer ones short without a word (seen)."""
@@ -59,7 +59,7 @@ class UserTable:
                 raise ValueError(f"not a hash of {algorithm} for {user!r}")
             if algorithm.is_available:
                 usable[key] = ha1
-                named[algorithm, realm, userhash(algorithm, realm, user)] = user
+                named[algorithm, realm, hash_user(algorithm, user, realm)] = user
         self._hashes = MappingProxyType(usable)
         self._named = MappingProxyType(named)
 
@@ -164,8 +164,9 @@ def parsed_line(line: str, where: str) -> UsersLine:
     match = _SECRET.fullmatch(secret)
     if match is None:
         raise UsersFileError(f"{where}: the third column is not a hash in lower-case hexadecimal digits; set it again")
-    if not _is_name(user):
-        raise UsersFileError(f"{where}: a user's name is 1 to 255 octets, without control characters or quotes")
+    for what, text in (("user's name", user), ("realm", realm)):
+        if not _is_name(text):
+            raise UsersFileError(f"{where}: a {what} is 1 to 255 octets, without control characters or quotes")
     return UsersLine(user, realm, match["algorithm"] or Algorithm.MD5.value, match["hash"].encode("ascii"))
 
 
@@ -173,18 +174,14 @@ def known_algorithm(line: UsersLine, where: str) -> Algorithm:
     """The algorithm of a line. Raises UsersFileError when it is not known here, or the hash not of its length."""
     if line.algorithm not in PLAIN_ALGORITHMS:
         known = ", ".join(f"{{{algorithm}}}" for algorithm in PLAIN_ALGORITHMS)
-        raise UsersFileError(f"{where}: {{{line.algorithm}}} is no algorithm known here; use one of {known}")
+        name = "{" + line.algorithm + "}"
+        raise UsersFileError(f"{where}: {name!r} is no algorithm known here; use one of {known}")
     algorithm = Algorithm(line.algorithm)
     if len(line.ha1) != algorithm.hex_length:
         raise UsersFileError(
             f"{where}: a hash of {algorithm} has {algorithm.hex_length} digits, not {len(line.ha1)}; set it again"
         )
     return algorithm
-
-
-def userhash(algorithm: Algorithm, realm: str, user: str) -> str:
-    """H(user:realm) of RFC 7616 section 3.4.4, for -sess by the plain algorithm. Raises AlgorithmUnavailableError."""
-    return algorithm.new(f"{user}:{realm}".encode()).hexdigest()
 
 
 def htdigest_line(user: str, realm: str, password: str, algorithm: Algorithm) -> str:
@@ -222,7 +219,7 @@ def require_name(what: str, text: str) -> None:
 
 
 def _is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None and len(text.encode()) <= MAX_NAME_OCTETS
+    return _NAME.fullmatch(text) is not None and len(text.encode("utf-8", "replace")) <= MAX_NAME_OCTETS
 
 
 _ORDER: Final = (Algorithm.MD5, Algorithm.SHA_256, Algorithm.SHA_512_256)

@@ -88,8 +88,9 @@ class WatchedUsers:
         digest = sha256(octets).digest()
         if digest != self._digest:
             self._table = UserTable.parse(decoded(octets, self._path), str(self._path))
+            if self._digest:  # a first reading is no news
+                _log.info("%s read again: %d hashes", self._path, len(self._table))
             self._digest = digest
-            _log.info("%s read: %d hashes", self._path, len(self._table))
 
 
 def _stamp_of(path: Path) -> _Stamp:

@@ -179,9 +179,7 @@ class TestExactlyOnce:
 
 
 class TestThrottle:
-    def test_too_many_wrong_passwords_are_a_429_that_says_when_to_try_again(
-        self, device: RunningDevice, client: Client
-    ) -> None:
+    def test_too_many_wrong_passwords_are_a_429_that_says_when_to_try_again(self, client: Client) -> None:
         guesser = DigestClient("somebody", "guessed")  # of whom there is none: it makes no difference
         assert guesser.accept(client.ask(None)[0].headers.get_all("WWW-Authenticate", []))
         answers = [client.ask(signed(guesser)) for _ in range(TRIES + 1)]

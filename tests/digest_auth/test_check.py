@@ -285,6 +285,16 @@ class Test8NonceAge:
         restarted = Device(store=MemoryReplayStore())
         assert refusal(restarted.ask(used)) == (401, True)
 
+    def test_the_store_decides_on_the_epoch_since_another_host_may_have_learnt_the_newest_first(
+        self, device: Device
+    ) -> None:
+        value = header(device.client())
+        device.store.epoch = b"another!"
+        claim = device.authenticator.check(DigestRequest("GET", "/a", [value]), now_s=device.now_s)
+        assert isinstance(claim, Claim)
+        assert claim.epoch != device.store.epoch
+        assert refusal(device.ask(value)) == (401, True)
+
     def test_a_stale_answer_lets_the_client_go_on(self, device: Device) -> None:
         client = device.client()
         device.now_s += LIFETIME_S + 1

@@ -80,9 +80,9 @@ class TestUserTable:
             (f"a:r:{{SHA-256}}{MD5_OF_X}", "a hash of SHA-256 has 64 digits, not 32"),
             (
                 f"a:r:{{SHA-1}}{SHA_OF_X}",
-                "{SHA-1} is no algorithm known here; use one of {SHA-256}, {SHA-512-256}, {MD5}",
+                "'{SHA-1}' is no algorithm known here; use one of {SHA-256}, {SHA-512-256}, {MD5}",
             ),
-            (f"a:r:{{SHA-256-sess}}{SHA_OF_X}", "{SHA-256-sess} is no algorithm known here"),
+            (f"a:r:{{SHA-256-sess}}{SHA_OF_X}", "'{SHA-256-sess}' is no algorithm known here"),
             (f"a:r:{MD5_OF_X}\na:r:{MD5_OF_X}", "line 2: MD5 of user 'a' stands twice; remove one"),
             (f'a"b:r:{MD5_OF_X}', "a user's name is 1 to 255 octets"),
             (f":r:{MD5_OF_X}", "a user's name is 1 to 255 octets"),

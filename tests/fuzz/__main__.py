@@ -4,9 +4,9 @@
     python -m tests.fuzz TARGET [--seconds S] [--keep]
 
 runs one of the targets of targets.py, from this repository's root, in any environment that has Atheris: it needs
-nothing else. It begins with the inputs that are kept in corpus/ and ends with libFuzzer's account of executions and
+nothing else. It begins with the inputs that are kept in inputs/ and ends with libFuzzer's account of executions and
 coverage; an input that breaks a property is written to a file that the last lines name, and the exit status is not 0.
---keep adds the inputs that reached new code to corpus/, which test_corpus.py replays.
+--keep adds the inputs that reached new code to inputs/, which test_corpus.py replays.
 """
 
 import argparse
