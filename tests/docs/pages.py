@@ -58,6 +58,16 @@ def console(page: Path) -> Iterator[str]:
                     yield line.removeprefix("$ ").partition("  #")[0].strip()
 
 
+def transcripts(page: Path) -> Iterator[tuple[str, str]]:
+    """Commands whose output a page prints, on one line each, and that output."""
+    for block in blocks(page):
+        if block.language == "console":
+            for typed in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+                command, _, output = typed.replace("\\\n", " ").partition("\n")
+                if output:
+                    yield command, output
+
+
 def spans(page: Path) -> Iterator[str]:
     """Code within sentences."""
     for found in _SPAN.finditer(_prose(page)):

@@ -17,6 +17,7 @@ from tests.docs.pages import PAGES, console, spans
 # Programs by the words that start them; True: the next word is a subcommand.
 PROGRAMS = {
     ("python", "-m", "certs"): True,
+    ("python", "-m", "digest_auth"): True,
     ("python", "-m", "flask_impl"): False,
     ("python", "-m", "quart_impl"): False,
     ("bench",): True,

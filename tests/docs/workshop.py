@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pty
 import shutil
 import socket
 import ssl
@@ -65,6 +66,31 @@ def run(folder: Path, command: str) -> str:
     )
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout
+
+
+def typed(folder: Path, command: str, answer: str) -> str:
+    """Type a command on a terminal, and the answer to whatever it asks there; what is then seen on it."""
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            ["setsid", "--ctty", "--wait", "sh", "-c", command],
+            cwd=folder,
+            env=environment(),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            seen = ""
+            with contextlib.suppress(OSError):  # EIO: nobody has the terminal any more
+                while octets := os.read(ours, 1000):
+                    seen += octets.decode("utf-8")
+                    if seen.endswith(": "):
+                        os.write(ours, f"{answer}\n".encode())
+            process.wait(TIMEOUT_S)
+    finally:
+        os.close(ours)
+    return "".join(f"{line.rstrip()}\n" for line in seen.splitlines())
 
 
 def environment() -> Mapping[str, str]:
