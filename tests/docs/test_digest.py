@@ -188,6 +188,19 @@ class TestApps:
         assert 1 <= int(answer.headers["Retry-After"]) <= 6
 
 
+def test_after_a_restart_clients_go_on_by_themselves(furnished: Path, tmp_path: Path) -> None:
+    auth, port, challenges = SharedDigestAuth("alice", PASSWORD), free_port(), []
+    for _ in range(2):
+        with (
+            serving(furnished, tmp_path, "python digest_flask.py", ports={"8443": port}) as server,
+            server.client() as client,
+        ):
+            answer = client.get("/", auth=auth)
+            assert answer.status_code == 200
+            challenges += [challenge.headers["WWW-Authenticate"] for challenge in answer.history]
+    assert [challenge.endswith("stale=true") for challenge in challenges] == [False, True]
+
+
 @pytest.mark.parametrize("server", ["gunicorn", "hypercorn"])
 def test_workers_of_the_device_share_a_table(furnished: Path, tmp_path: Path, server: str) -> None:
     (command,) = (each for each in console(PAGE) if f"shm:device {server} " in each)
