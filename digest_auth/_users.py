@@ -164,9 +164,8 @@ def parsed_line(line: str, where: str) -> UsersLine:
     match = _SECRET.fullmatch(secret)
     if match is None:
         raise UsersFileError(f"{where}: the third column is not a hash in lower-case hexadecimal digits; set it again")
-    for what, text in (("user's name", user), ("realm", realm)):
-        if not _is_name(text):
-            raise UsersFileError(f"{where}: a {what} is 1 to 255 octets, without control characters or quotes")
+    if not _is_name(user):
+        raise UsersFileError(f"{where}: a user's name is 1 to 255 octets, without control characters or quotes")
     return UsersLine(user, realm, match["algorithm"] or Algorithm.MD5.value, match["hash"].encode("ascii"))
 
 

@@ -255,7 +255,7 @@ class TestCheckFile:
         [
             (["admin"], "line 1: expected user:realm:hash"),
             (["# x", "", "a:r:"], "line 3: the third column is not a hash"),
-            ([f"a:r:{{SHA-3}}{SHA_OF_X}"], "line 1: {SHA-3} is no algorithm known here"),
+            ([f"a:r:{{SHA-3}}{SHA_OF_X}"], "line 1: '{SHA-3}' is no algorithm known here"),
             ([f"a:r:{MD5_OF_X}", f"a:r:{{SHA-256}}{MD5_OF_X}"], "line 2: a hash of SHA-256 has 64 digits, not 32"),
             ([f'"a":r:{MD5_OF_X}'], "line 1: a user's name is 1 to 255 octets"),
             ([f"a:r:{MD5_OF_X}", "# x", f"a:r:{MD5_OF_X}"], "line 3: MD5 of user 'a' stands in line 1 too"),
