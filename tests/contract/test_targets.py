@@ -284,9 +284,9 @@ class TestMalformed:
     def test_a_target_of_64_kib(self, served: Asked) -> None:
         try:
             status = served.ask("/" + "a" * 65536, headers=0)
-        except (ssl.SSLEOFError, ConnectionError):  # it hung up while some of it was still on its way
+        except (ssl.SSLEOFError, ConnectionError):  # as None: it hung up while some of it was still on its way
             return
-        assert status in {400, 414, 431}
+        assert status in {None, 400, 414, 431}
 
     def test_none_of_it_was_an_error_in_the_log(self, served: Asked) -> None:
         """Last. Werkzeug's failure above is its own."""
