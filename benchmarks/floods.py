@@ -23,7 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -380,7 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(outcomes[-1], flush=True)
     met = all(outcome.met for outcome in outcomes)
     if options.json:
-        kept = {"met": met, "outcomes": [asdict(outcome) for outcome in outcomes]}
+        kept = {"met": met, "outcomes": [vars(outcome) for outcome in outcomes]}
         options.json.write_text(json.dumps(kept, indent=1), encoding="ascii")
     return int(not met)
 

@@ -344,10 +344,12 @@ class Authenticator:
         if hashed:
             user = self.users.find_hashed(algorithm, self._realm, user) or ""
         secret = self.users.find(algorithm, self._realm, user)
-        if secret is None and not user.isascii() and username is not None:
+        if username is not None and not user.isascii():
             # Octets that are good UTF-8 may yet have been meant as ISO 8859-1: the decoding that names a user is right.
-            user = username
-            secret = self.users.find(algorithm, self._realm, user)
+            # Looked up whether the first one did or not: the same work for all names.
+            otherwise = self.users.find(algorithm, self._realm, username)
+            if secret is None and otherwise is not None:
+                secret, user = otherwise, username
         known = secret is not None
 
         # 7. The response.
