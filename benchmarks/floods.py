@@ -23,7 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import psutil
@@ -170,6 +170,10 @@ class Outcome:
     def met(self) -> bool:
         """Whether the goals are."""
         return not self.faults and set(self.statuses) <= STATUSES and self.growth_mib <= GROWTH_MIB
+
+    def kept(self) -> dict[str, object]:
+        """All of it, for a file: dataclasses.asdict cannot copy a Counter."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __str__(self) -> str:
         answers = ", ".join(f"{count:,} times {status}" for status, count in sorted(self.statuses.items()))
@@ -380,7 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(outcomes[-1], flush=True)
     met = all(outcome.met for outcome in outcomes)
     if options.json:
-        kept = {"met": met, "outcomes": [vars(outcome) for outcome in outcomes]}
+        kept = {"met": met, "outcomes": [outcome.kept() for outcome in outcomes]}
         options.json.write_text(json.dumps(kept, indent=1), encoding="ascii")
     return int(not met)
 
