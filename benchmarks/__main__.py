@@ -2,7 +2,7 @@
 
     python -m benchmarks [MODULE ...]
 
-What they measured is kept in results/TIME-benchmarks/MODULE.json. All of them take about 10 minutes.
+What they measured is kept in results/TIME-benchmarks/MODULE.json. All of them take about 16 minutes.
 """
 
 import datetime as dt
