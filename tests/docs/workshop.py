@@ -102,7 +102,7 @@ def environment() -> Mapping[str, str]:
 def serving(
     furnished: Path, folder: Path, command: str, *, ports: Mapping[str, int] | None = None, fd: int | None = None
 ) -> Iterator[Server]:
-    """Start a server as a page says, on ports that are free, until it listens; then stop it, and see it stop well.
+    """Start a server as a page says, on ports that are free, until it listens; in the end, see that nothing went wrong.
 
     furnished: what `furnish` made; folder: an empty one, for a copy. ports: what the page's ports are to be; the first
     is the server's. fd: a descriptor that the server gets as its third.
@@ -132,9 +132,10 @@ def serving(
     try:
         wait_until_it_listens(process, port, log)
         yield Server(process, port, log, folder / CA)
+        served = log.read_text()  # not what Hypercorn's workers say when they are stopped (docs/hypercorn.md)
     finally:
         stop(process)
-    assert "Traceback" not in log.read_text(), log.read_text()
+    assert "Traceback" not in served, served
 
 
 def stop(process: psutil.Popen) -> None:
