@@ -224,7 +224,7 @@ def in_process(requests: int, seed: int, *, capacity: int = 65_536) -> Outcome:
         verdict = authenticator.check(request, now_s=now_s)
         if isinstance(verdict, AwaitingBody):
             verdict.update(b"")
-            verdict = verdict.decide()
+            verdict = verdict.decide(now_s=now_s)
         if isinstance(verdict, Claim):
             outcome.faults.append(f"request {number} is all but granted")
             continue

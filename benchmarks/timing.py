@@ -165,7 +165,7 @@ def checks(case: Case, tries: int) -> dict[str, Callable[[], object]]:
             position = (position + 1) % tries
             verdict = authenticator.check(requests[position], now_s=now_s)
             if isinstance(verdict, AwaitingBody):
-                verdict = verdict.decide()
+                verdict = verdict.decide(now_s=now_s)
             if isinstance(verdict, Claim) or not verdict.nonce_genuine:
                 raise RuntimeError("the benchmark is wrong: this is no wrong try with a genuine nonce")
             return verdict

@@ -55,7 +55,7 @@ class Authentication:
     def open(cls, settings: Settings, state: DeviceState) -> "Authentication":
         """Read the users and open the replay store.
 
-        Raises UsersFileError, SettingsError, StateError or StoreUnavailableError.
+        Raises UsersFileError, SettingsError or StateError.
         """
         users = WatchedUsers(settings.users or state.users_file)
         _check_users(settings, state, users)
@@ -89,6 +89,11 @@ class Authentication:
         """Decide on a request with the users of now, but for whether its nonce count was used before."""
         self._authenticator.users = self._users.current()
         return self._authenticator.check(request, now_s=time.time())
+
+    def decide(self, awaiting: AwaitingBody, body: bytes) -> Claim | Refused:
+        """Go on with a request whose body had to be read first."""
+        awaiting.update(body)
+        return awaiting.decide(now_s=time.time())
 
     def use(self, claim: Claim) -> bool:
         """Mark a claim's nonce count as used, for `claim.settle`. Raises UnavailableError."""
@@ -132,17 +137,21 @@ def _open_store(settings: Settings, state: DeviceState, resources: contextlib.Ex
     if kind == "memory":
         resources.enter_context(claim_memory_store(state.folder))
         store = MemoryReplayStore(lifetime_s=settings.nonce_lifetime_s)
-    elif kind == "shm":
-        store = ShmReplayStore(name)
     else:
-        from digest_auth.redis import RedisReplayStore  # noqa: PLC0415 (a quarter of a second that only its users pay)
-
         try:
-            store = RedisReplayStore(settings.replay_store, lifetime_s=settings.nonce_lifetime_s)
-        except ValueError as error:
+            store = _shared_store(settings, kind, name)
+        except (ValueError, StoreUnavailableError) as error:
             raise problem("replay_store", str(error)) from error
     resources.callback(store.close)
     return store
+
+
+def _shared_store(settings: Settings, kind: str, name: str) -> ReplayStore:
+    if kind == "shm":
+        return ShmReplayStore(name)
+    from digest_auth.redis import RedisReplayStore  # noqa: PLC0415 (a quarter of a second that only its users pay)
+
+    return RedisReplayStore(settings.replay_store, lifetime_s=settings.nonce_lifetime_s)
 
 
 def _check_users(settings: Settings, state: DeviceState, watched: WatchedUsers) -> None:

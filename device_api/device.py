@@ -21,7 +21,7 @@ from device_api.errors import UnavailableError
 from device_api.settings import Settings, SettingsError
 from device_api.state import DeviceState, StateError, open_state
 from device_api.system import date_and_time, system_state
-from digest_auth import StoreUnavailableError, UsersFileError
+from digest_auth import UsersFileError
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ OPEN_ERRORS: Final = (
     SettingsError,
     StateError,
     UsersFileError,
-    StoreUnavailableError,
     certs.CertificateError,
 )
 """What `Device.open` raises; each one's text is one whole line."""
@@ -117,6 +116,7 @@ class LazyDevice:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
+        self._trying = threading.Lock()
         self._failed_at_s: float | None = None
         self.opened: Device | None = None  # set once; reading it needs no lock
 
@@ -129,16 +129,20 @@ class LazyDevice:
 
     def get(self) -> Device:
         """Return the device for a request. Raises UnavailableError, having logged why, while it cannot be opened."""
-        if self.opened is not None:
-            return self.opened
-        if self._failed_at_s is not None and self._clock() - self._failed_at_s < RETRY_S:
-            raise UnavailableError("the device could not be opened")
-        try:
-            return self.open()
-        except OPEN_ERRORS as error:
-            self._failed_at_s = self._clock()
-            _log.error("the device cannot be opened: %s", error)
-            raise UnavailableError("the device could not be opened") from error
+        opened = self.opened
+        if opened is not None:
+            return opened
+        with self._trying:  # one at a time: who waited meanwhile gets the same outcome
+            if self.opened is not None:
+                return self.opened
+            if self._failed_at_s is not None and self._clock() - self._failed_at_s < RETRY_S:
+                raise UnavailableError("the device could not be opened")
+            try:
+                return self.open()
+            except OPEN_ERRORS as error:
+                self._failed_at_s = self._clock()
+                _log.error("the device cannot be opened: %s", error)
+                raise UnavailableError("the device could not be opened") from error
 
     def health(self) -> Health:
         """Say whether requests should be sent here, opening the device if need be. It may block."""

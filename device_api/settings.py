@@ -93,9 +93,10 @@ class Settings:
         for name in ("threads", "connections", "pending_connections", "workers"):
             if getattr(self, name) < 1:
                 raise problem(name, f"{getattr(self, name)} is too few; give 1 or more")
-        if not self.realm or not self.realm.isprintable() or set('"\\:') & set(self.realm):
+        if not self.realm or ":" in self.realm or not _is_header_text(self.realm):
             raise problem(
-                "realm", f"{self.realm!r} cannot stand in a users file; leave out quotes, backslashes, colons"
+                "realm",
+                f"{self.realm!r} cannot stand in a header; give printable ASCII without quotes, backslashes, colons",
             )
         for name in ("algorithms", "qop", "tls_versions", "certificate_kind"):
             if not getattr(self, name):
@@ -108,7 +109,7 @@ class Settings:
             raise problem("nonce_count_limit", f"{self.nonce_count_limit} is out of range; give 1 to {COUNT_LIMIT}")
         if not 0 <= self.failed_tries <= 1_000_000:
             raise problem("failed_tries", f"{self.failed_tries} is out of range; give 0 (no limit) to 1000000")
-        if not 0 < self.failed_tries_per_minute <= 1_000_000:
+        if not 0.1 <= self.failed_tries_per_minute <= 1_000_000:
             raise problem(
                 "failed_tries_per_minute", f"{self.failed_tries_per_minute:g} is out of range; give 0.1 to 1000000"
             )

@@ -10,7 +10,7 @@ distribution that each needs: `digest_auth.httpx` (httpx.Auth) and `digest_auth.
     verdict = authenticator.check(DigestRequest(method, target, authorization, address), now_s=time.time())
     if isinstance(verdict, AwaitingBody):  # qop=auth-int, where it is offered
         verdict.update(body)
-        verdict = verdict.decide()
+        verdict = verdict.decide(now_s=time.time())
     if isinstance(verdict, Claim):
         verdict = verdict.settle(unused=store.use(verdict))
     if isinstance(verdict, Refused):

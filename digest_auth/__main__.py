@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = whole.parse_known_args(arguments)
     if rest:
         # They are not repeated: one of them may be a password.
-        whole.error("too many arguments, or an unknown option; a password is none, it is asked for or read by --stdin")
+        whole.error(
+            "too many arguments, or an unknown option; a password is no argument: it is asked for, or read with --stdin"
+        )
     try:
         outcome: Outcome = options.command(options)
     except (UsersFileError, AlgorithmUnavailableError) as error:

@@ -185,7 +185,7 @@ class AwaitingBody:
     """A request with qop=auth-int and a genuine nonce: nothing is known of the password before its body was seen.
 
     Pass the body to `update`, in chunks, as it is read, without its transfer coding; then `decide`. How long it may be
-    is up to who reads it.
+    is up to who reads it. A body that takes longer than what is left of the nonce's lifetime ends in stale=true.
     """
 
     __slots__ = ("_authenticator", "_hash", "_pending")
@@ -199,9 +199,16 @@ class AwaitingBody:
         """Hash the next part of the body."""
         self._hash.update(chunk)
 
-    def decide(self) -> Claim | Refused:
-        """Steps 6 to 8, once the whole body was seen."""
-        return self._authenticator.verify(self._pending, self._hash.hexdigest().encode("ascii"))
+    def decide(self, *, now_s: float) -> Claim | Refused:
+        """Steps 6 to 8, once the whole body was seen. now_s: seconds since 1970, now: reading may have taken long.
+
+        The throttle is asked again: who had many bodies waiting would else have as many tries.
+        """
+        pending = self._pending._replace(now_s=now_s)
+        slowed = self._authenticator.slowed(pending.user, pending.address, now_s)
+        if slowed is not None:
+            return slowed
+        return self._authenticator.verify(pending, self._hash.hexdigest().encode("ascii"))
 
 
 class Authenticator:
@@ -249,7 +256,7 @@ class Authenticator:
         self._throttle = throttle
         self._qops = frozenset(qops)
         # Realm first: old clients look for it there (RFC 7616 section 3.3 shows it so).
-        start = f"Digest realm={quote(realm)}"
+        start = f"Digest realm={quote(realm.encode().decode('latin-1'))}"  # octets of UTF-8, as in A1
         if domain:
             start += f", domain={quote(' '.join(domain))}"
         start += f', qop="{", ".join(dict.fromkeys(qops))}"'
@@ -310,10 +317,9 @@ class Authenticator:
         issued = self._nonces.recognise(nonce)
         if issued is None:
             return self._unauthorized("the nonce was not issued here", now_s)
-        if self._throttle is not None:
-            wait_s = self._throttle.wait_s(user, request.address, now_s)
-            if wait_s:
-                return Refused(429, "too many failed tries; wait", nonce_genuine=True, retry_after_s=wait_s)
+        slowed = self.slowed(user, request.address, now_s)
+        if slowed is not None:
+            return slowed
 
         try:
             hashes = _Hashed(
@@ -321,13 +327,15 @@ class Authenticator:
                 uri.encode("latin-1"),
                 nonce.encode("latin-1"),
                 nc.encode("latin-1"),
-                cnonce.encode("latin-1"),
+                cnonce.encode("ascii"),  # it is sent back, and no client makes any other
                 qop.encode("latin-1"),
                 answer.lower().encode("latin-1"),
             )
         except UnicodeEncodeError:
             return Refused(
-                400, "the Authorization header or the method has a character that is no octet", nonce_genuine=True
+                400,
+                "the method or the Authorization header has a character that cannot stand there",
+                nonce_genuine=True,
             )
         pending = _Pending(hashes, offer, user, hashed, sent.username, request.address, issued, now_s)
         if qop.lower() == Qop.AUTH_INT:
@@ -374,6 +382,13 @@ class Authenticator:
 
         # 9. is the replay store's.
         return Claim(self, pending, user, ha1, count, now_us)
+
+    def slowed(self, user: str, address: str, now_s: float) -> Refused | None:
+        """The throttle's word: 429 for who has no try left."""
+        wait_s = 0 if self._throttle is None else self._throttle.wait_s(user, address, now_s)
+        if not wait_s:
+            return None
+        return Refused(429, "too many failed tries; wait", nonce_genuine=True, retry_after_s=wait_s)
 
     def stale(self, reason: str, now_s: float) -> Refused:
         """401 for someone who knows the password: try again with the fresh nonce, and ask nobody for a password."""

@@ -13,6 +13,11 @@ import math
 import unicodedata
 from collections import OrderedDict
 from threading import Lock
+from typing import Final
+
+from digest_auth._users import MAX_NAME_OCTETS
+
+_LEAST_PER_MINUTE: Final = 0.001
 
 
 class Throttle:
@@ -24,7 +29,7 @@ class Throttle:
     """
 
     def __init__(self, burst: int = 10, per_minute: float = 10.0, capacity: int = 65_536) -> None:
-        if burst < 1 or per_minute <= 0 or capacity < 1:
+        if burst < 1 or per_minute < _LEAST_PER_MINUTE or capacity < 1:
             raise ValueError("a throttle grants one try or more, gets some back each minute and remembers somebody")
         self._burst = burst
         self._per_s = per_minute / 60
@@ -44,7 +49,7 @@ class Throttle:
         key = _key(user, address)
         with self._lock:
             lacking = self._used_up(key, now_s) - (self._burst - 1)
-        # In a billionth of a try lies no meaning, only rounding.
+        # A billionth of a try is an error of rounding.
         return math.ceil(lacking / self._per_s) if lacking > 1e-9 else 0
 
     def charge(self, user: str, address: str, now_s: float) -> None:
@@ -65,7 +70,9 @@ class Throttle:
 
 def _key(user: str, address: str) -> bytes:
     """Of a fixed size, whatever was sent. NUL stands in no address, so the parts cannot be taken for each other."""
-    folded = unicodedata.normalize("NFKC", user).casefold().strip()
+    octets = user.encode("utf-8", "surrogatepass")
+    # Nobody has a longer name, and folding takes time by the square of a name's length.
+    folded = user if len(octets) > MAX_NAME_OCTETS else unicodedata.normalize("NFKC", user).casefold().strip()
     text = f"{_network(address)}\0{folded}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 

@@ -45,8 +45,7 @@ def add_authentication(app: Flask, lazy: LazyDevice) -> None:
 def _verdict(authentication: Authentication) -> Granted | Refused:
     verdict: Claim | AwaitingBody | Granted | Refused = authentication.check(_digest_request())
     if isinstance(verdict, AwaitingBody):
-        verdict.update(request.read_body())
-        verdict = verdict.decide()
+        verdict = authentication.decide(verdict, request.read_body())
     if isinstance(verdict, Claim):
         verdict = verdict.settle(unused=authentication.use(verdict))
     return verdict

@@ -50,8 +50,7 @@ def add_authentication(app: Quart, lazy: LazyDevice) -> None:
 async def _verdict(authentication: Authentication) -> Granted | Refused:
     verdict: Claim | AwaitingBody | Granted | Refused = authentication.check(_digest_request())
     if isinstance(verdict, AwaitingBody):
-        verdict.update(await request.read_body())
-        verdict = verdict.decide()
+        verdict = authentication.decide(verdict, await request.read_body())
     if isinstance(verdict, Claim):
         verdict = verdict.settle(unused=await authentication.use_async(verdict))
     return verdict

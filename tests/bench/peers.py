@@ -260,7 +260,7 @@ class Device:
         verdict: object = self._authenticator.check(DigestRequest(method, target, given), now_s=self.now_s)
         if isinstance(verdict, AwaitingBody):
             verdict.update(content)
-            verdict = verdict.decide()
+            verdict = verdict.decide(now_s=self.now_s)
         if isinstance(verdict, Claim):
             verdict = verdict.settle(unused=self._store.use(verdict))
         self.statuses.append(200 if isinstance(verdict, Granted) else 401)

@@ -77,9 +77,21 @@ def test_unset_and_empty_variables_leave_the_defaults() -> None:
         ("CLIENT_CERTIFICATES", "optional", "are not asked for without --client-ca"),
         ("LOG_LEVEL", "verbose", "'verbose' is not one of debug, info, warning, error"),
         ("NONCE_LIFETIME_S", "nan", "nan s is out of range"),
+        ("NONCE_COUNT_LIMIT", "4097", "4097 is out of range"),
+        ("QOP", "auth-conf", "'auth-conf' is not one of auth, auth-int"),
+        ("QOP", ",", "the list is empty"),
+        ("OPAQUE", 'a"b', "cannot stand in a header"),
+        ("DOMAIN", "/é", "cannot stand in a header"),
+        ("REALM", "Gerät", "give printable ASCII without"),
+        ("FAILED_TRIES", "-1", "-1 is out of range"),
+        ("FAILED_TRIES_PER_MINUTE", "1e-320", "is out of range"),
+        ("FAILED_TRIES_PER_MINUTE", "many", "'many' is not a number"),
+        ("REPLAY_STORE", "disk", "is none that is known"),
+        ("REPLAY_STORE", "shm:a/b", "is none that is known"),
+        ("WORKERS", "0", "0 is too few"),
         ("NONCE_LIFETIME_S", "soon", "'soon' is not a number of seconds"),
-        ("REALM", 'a"b', "cannot stand in a users file"),
-        ("REALM", "a:b", "cannot stand in a users file"),
+        ("REALM", 'a"b', "cannot stand in a header"),
+        ("REALM", "a:b", "cannot stand in a header"),
     ],
 )
 def test_a_wrong_value_names_option_and_variable(variable: str, text: str, complaint: str) -> None:
@@ -130,3 +142,10 @@ def test_only_loopback_counts_as_loopback(host: str, *, loopback: bool) -> None:
 
 def test_a_single_setting_can_be_parsed() -> None:
     assert parse_setting("threads", "3") == 3
+
+
+def test_several_workers_need_a_store_that_they_share() -> None:
+    with pytest.raises(SettingsError, match="2 workers would each keep their own memory of used nonces"):
+        Settings(workers=2)
+    assert Settings(workers=2, replay_store="shm:device").workers == 2
+    assert Settings(workers=2, auth="none").workers == 2

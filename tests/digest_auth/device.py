@@ -76,7 +76,7 @@ class Device:
         verdict: Claim | AwaitingBody | Granted | Refused = self.authenticator.check(request, now_s=self.now_s)
         if isinstance(verdict, AwaitingBody):
             verdict.update(body)
-            verdict = verdict.decide()
+            verdict = verdict.decide(now_s=self.now_s)
         if isinstance(verdict, Claim):
             return verdict.settle(unused=self.store.use(verdict))
         return verdict

@@ -55,7 +55,7 @@ class Server(Device):
         verdict = self.authenticator.check(DigestRequest(method, target, [authorization]), now_s=self.now_s)
         if isinstance(verdict, AwaitingBody):
             verdict.update(body)
-            verdict = verdict.decide()
+            verdict = verdict.decide(now_s=self.now_s)
         if isinstance(verdict, Claim):
             return verdict.settle(unused=self.store.use(verdict))
         return verdict

@@ -577,7 +577,7 @@ class TestMisuse:
     def test_a_password_among_the_arguments_is_refused_and_not_repeated(self, filled: Shell) -> None:
         error = filled.error("password", "users", "alice", "hunter2")
         assert "hunter2" not in error
-        assert "it is asked for or read by --stdin" in error
+        assert "it is asked for, or read with --stdin" in error
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -224,7 +224,7 @@ class Guarded(Device):
         verdict: object = self.authenticator.check(DigestRequest(got.method, target, given), now_s=self.now_s)
         if isinstance(verdict, AwaitingBody):
             verdict.update(got.body)
-            verdict = verdict.decide()
+            verdict = verdict.decide(now_s=self.now_s)
         if isinstance(verdict, Claim):
             verdict = verdict.settle(unused=self.store.use(verdict))
         if isinstance(verdict, Refused):

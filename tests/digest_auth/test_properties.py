@@ -263,7 +263,7 @@ class Server:
         verdict = self.authenticator.check(request, now_s=NOW_S)
         if isinstance(verdict, AwaitingBody):
             verdict.update(body)
-            return verdict.decide()
+            return verdict.decide(now_s=NOW_S)
         return verdict
 
 

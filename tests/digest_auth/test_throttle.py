@@ -1,5 +1,8 @@
 """Failed tries are slowed by user and address; nobody is locked out, and a right password costs nothing."""
 
+from typing import Any
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,7 +99,15 @@ class TestMemory:
         assert throttle.wait_s(user, address, 0.0) > 0
 
 
-@pytest.mark.parametrize("wrong", [{"burst": 0}, {"per_minute": 0}, {"capacity": 0}])
-def test_a_throttle_that_grants_nothing_is_refused(wrong: dict[str, int]) -> None:
+def test_a_name_that_nobody_can_have_costs_no_folding() -> None:
+    """NFKC takes time by the square of a run of combining characters: 25 ms for 8 kB of them."""
+    throttle = Throttle(burst=1)
+    throttle.charge("admin", HERE, 0.0)
+    with patch("unicodedata.normalize", side_effect=AssertionError("folded")):
+        assert throttle.wait_s("\u0300\u0316" * 2000, HERE, 0.0) == 0
+
+
+@pytest.mark.parametrize("wrong", [{"burst": 0}, {"per_minute": 0}, {"per_minute": 1e-320}, {"capacity": 0}])
+def test_a_throttle_that_grants_nothing_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="one try or more"):
         Throttle(**wrong)

@@ -263,7 +263,7 @@ class Server:
             middle = len(vector.body) // 2
             verdict.update(vector.body[:middle])
             verdict.update(vector.body[middle:])
-            verdict = verdict.decide()
+            verdict = verdict.decide(now_s=NOW_S)
         if isinstance(verdict, Claim):
             return verdict.settle(unused=self.store.use(verdict))
         return verdict

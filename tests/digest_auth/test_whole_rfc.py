@@ -71,7 +71,43 @@ class TestAuthInt:
         assert isinstance(awaiting, AwaitingBody)
         for chunk in (b"one", b"", b" body"):
             awaiting.update(chunk)
-        assert isinstance(awaiting.decide(), Claim)
+        assert isinstance(awaiting.decide(now_s=NOW_S), Claim)
+
+    def awaiting(self, device: Device, *, password: str = "right") -> AwaitingBody:
+        request = DigestRequest("GET", "/a", [header(device.client(password=password))])
+        awaiting = device.authenticator.check(request, now_s=device.now_s)
+        assert isinstance(awaiting, AwaitingBody)
+        return awaiting
+
+    def test_a_body_that_outlasts_the_nonce_is_stale(self, device: Device) -> None:
+        """Its count may have been used, and the record of that be gone, while the body was on its way."""
+        verdict = self.awaiting(device).decide(now_s=device.now_s + LIFETIME_S + 1)
+        assert isinstance(verdict, Refused)
+        assert verdict.stale
+
+    def test_the_fresh_nonce_after_a_slow_body_is_fresh(self, device: Device) -> None:
+        verdict = self.awaiting(device).decide(now_s=device.now_s + 2 * LIFETIME_S)
+        assert isinstance(verdict, Refused)
+        device.now_s += 2 * LIFETIME_S
+        client = DigestClient("admin", "right")
+        assert client.accept(verdict.www_authenticate)
+        assert status(device.ask(header(client))) == 200
+
+    def test_a_slow_body_is_no_clock_that_was_set_back(self, device: Device) -> None:
+        epoch, slow = device.store.epoch, self.awaiting(device)
+        device.now_s += LIFETIME_S / 2
+        for _ in range(10):
+            assert status(device.ask(header(device.client()))) == 200
+        claim = slow.decide(now_s=device.now_s)
+        assert isinstance(claim, Claim)
+        assert device.store.use(claim)
+        assert device.store.epoch == epoch
+
+    def test_waiting_bodies_are_no_way_round_the_throttle(self) -> None:
+        device = Device(qops=(Qop.AUTH_INT,), throttle=Throttle(burst=3, per_minute=6))
+        guesses = [self.awaiting(device, password="wrong") for _ in range(10)]
+        verdicts = [guess.decide(now_s=device.now_s) for guess in guesses]
+        assert [verdict.status for verdict in verdicts if isinstance(verdict, Refused)] == [401] * 3 + [429] * 7
 
     def test_no_body_is_read_for_a_nonce_that_was_not_issued_here(self, device: Device) -> None:
         stranger = Device(key=b"another key of 32 octets or more", qops=(Qop.AUTH_INT,)).client()

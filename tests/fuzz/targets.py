@@ -95,7 +95,7 @@ def fuzz_check(data: bytes) -> None:
     verdict = _AUTHENTICATOR.check(DigestRequest("GET", TARGET, [value], "192.0.2.1"), now_s=NOW_S)
     if isinstance(verdict, AwaitingBody):
         verdict.update(b"body")
-        verdict = verdict.decide()
+        verdict = verdict.decide(now_s=NOW_S)
     assert isinstance(verdict, Refused), "nobody knows the password"
     assert verdict.status in {400, 401, 429}
     assert not verdict.stale
@@ -121,7 +121,7 @@ def fuzz_signed(data: bytes) -> None:
     verdict = _AUTHENTICATOR.check(DigestRequest("GET", TARGET, [signed], "192.0.2.1"), now_s=NOW_S)
     if isinstance(verdict, AwaitingBody):
         verdict.update(b"body")
-        verdict = verdict.decide()
+        verdict = verdict.decide(now_s=NOW_S)
     if isinstance(verdict, Claim):
         granted = verdict.settle(unused=True)
         assert isinstance(granted, Granted)

@@ -133,7 +133,7 @@ class TestOctets:
             ("uri", 400),
             ("response", 401),
             ("nc", 400),
-            ("cnonce", 401),
+            ("cnonce", 400),
             ("qop", 401),
             ("algorithm", 401),
         ],
