@@ -168,7 +168,7 @@ def _end_workers() -> None:
 
 
 def _give_up(line: str) -> NoReturn:
-    print(f"locust: error: {line}", file=sys.stderr)
+    sys.stderr.write(f"locust: error: {line}\n")  # in one piece: its workers write to the same place
     sys.exit(2)
 
 

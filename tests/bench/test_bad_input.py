@@ -21,7 +21,7 @@ def complaint(ended: Ended) -> str:
     """The one line that is not Locust's log."""
     assert ended.status == 2, ended.output
     (line,) = [line for line in ended.output.splitlines() if "/INFO/" not in line]
-    assert line.startswith("locust: error: ")
+    assert line.startswith("locust: error: "), ended.output
     return line
 
 
