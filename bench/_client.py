@@ -62,8 +62,18 @@ class Request:
 class Client:
     """One virtual user's client. Not shared between greenlets."""
 
-    def __init__(self, target: Target, credentials: tuple[str, str], tally: Tally, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        target: Target,
+        credentials: tuple[str, str],
+        tally: Tally,
+        deadlines: Deadlines,
+        *,
+        requests_per_connection: int = 1,
+    ) -> None:
+        """Make one. requests_per_connection: of `perform_reconnecting` alone."""
         self.target = target
+        self._requests_per_connection = requests_per_connection
         self.digest = DigestClient(*credentials)
         self._tally = tally
         self._deadlines = deadlines
@@ -92,6 +102,13 @@ class Client:
         over_ns = self.perform(request)
         self.close()
         return over_ns
+
+    def perform_reconnecting(self, request: Request) -> int:
+        """Do it on the connection that is open, or on a new one where that has done its number of requests."""
+        connection = self._connection
+        if connection is not None and connection.exchanges >= self._requests_per_connection:
+            self.close()
+        return self.perform(request)
 
     def perform_resumed(self, request: Request) -> int:
         """Do it on a connection of its own that resumes the session of the one before.

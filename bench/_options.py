@@ -20,6 +20,10 @@ def add_options(parser: LocustArgumentParser) -> None:
         ("--device-state", "DIR", DEFAULT_STATE, "The device's state folder, for its CA and credentials."),
         ("--ca-file", "FILE", None, "CA that vouches for the server. Default: the one in the state folder."),
         ("--credentials-file", "FILE", None, "One line user:password. Default: the one in the state folder."),
+        ("--requests-per-connection", "COUNT", "10", "Of ReconnectingUser, before it opens a new one. Default: 10."),
+        ("--rate", "PER_S", None, "Arrivals a second of all users together: an open load. Default: a closed one."),
+        ("--arrivals", "KIND", "poisson", "When they come: poisson (at random) or constant. Default: poisson."),
+        ("--arrivals-seed", "NUMBER", "1", "The same seed gives the same arrivals. Default: 1."),
         ("--record", "FILE", None, "Write a recording; a worker writes FILE.PID, beside the others'."),
     ):
         action = group.add_argument(name, metavar=metavar, default=default, help=text)

@@ -56,7 +56,13 @@ class Session:
             self._credentials = read_credentials(Path(self._options.credentials_file or layout.credentials_file))
         if host not in self._targets:
             self._targets[host] = find_target(host, Path(self._options.ca_file or layout.ca_file))
-        return Client(self._targets[host], self._credentials, self.tally, self._deadlines)
+        return Client(
+            self._targets[host],
+            self._credentials,
+            self.tally,
+            self._deadlines,
+            requests_per_connection=int(self._options.requests_per_connection),
+        )
 
     def check(self, *, connect: bool) -> None:
         """Make sure that each server the users will talk to can be talked to, before a storm of failures says so.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from urllib.parse import quote
 
 from locust import User
 from locust.env import Environment
@@ -12,6 +14,8 @@ from locust.exception import StopTest
 from bench._client import Request
 from bench._options import DEFAULT_HOST
 from bench._session import SYSTEM_STATE, session_of
+
+INTERFACES = "/restconf/data/ietf-interfaces:interfaces"
 
 # Locust's own work for a task is a third of a request's; a tenth of a second of requests shares it.
 # No longer, because --stop-timeout waits for the task.
@@ -39,6 +43,14 @@ class DeviceUser(User):
     def system_state(self, name: str) -> Request:
         """Make the request that most kinds of client repeat: tiny, and without the datastore."""
         return self.client.prepare(name, "GET", SYSTEM_STATE)
+
+    def one_interface(self, name: str) -> Request:
+        """Make the request that reads one interface; connects, is challenged and learns which ones there are."""
+        listing = self.client.prepare(f"{name}s", "GET", INTERFACES)
+        while (answer := self.client.warm_up(listing)) is None:
+            pass  # a failure that was counted, and waited after
+        first = json.loads(answer.content)["ietf-interfaces:interfaces"]["interface"][0]["name"]
+        return self.client.prepare(name, "GET", f"{INTERFACES}/interface={quote(first, safe='')}")
 
     @staticmethod
     def repeat(perform: Callable[[Request], int], request: Request) -> None:

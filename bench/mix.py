@@ -1,13 +1,11 @@
 """A bit of everything."""
 
 import json
-from urllib.parse import quote
 
 from locust import task
 
-from bench._users import DeviceUser
+from bench._users import INTERFACES, DeviceUser
 
-_INTERFACES = "/restconf/data/ietf-interfaces:interfaces"
 _ONE_ECHO = {"network-device:input": {"destination": "192.0.2.1", "count": 1, "interval-ms": 100}}
 
 
@@ -20,11 +18,11 @@ class MixUser(DeviceUser):
     def on_start(self) -> None:
         """Connect, be challenged and learn an interface's name before anything is counted."""
         self.state = self.system_state("system-state")
-        self.interfaces = self.client.prepare("interfaces", "GET", _INTERFACES)
+        self.interfaces = self.client.prepare("interfaces", "GET", INTERFACES)
         self.ping = self.client.prepare(
             "ping", "POST", "/restconf/operations/network-device:ping", json.dumps(_ONE_ECHO).encode("ascii")
         )
-        self.interface = self.client.prepare("interface", "GET", f"{_INTERFACES}/interface={self._a_name()}")
+        self.interface = self.one_interface("interface")
 
     @task(60)
     def read_state(self) -> None:
@@ -51,9 +49,3 @@ class MixUser(DeviceUser):
         """Read the system's state on a new connection, and keep that."""
         self.client.close()
         self.client.perform(self.state)
-
-    def _a_name(self) -> str:
-        while (answer := self.client.warm_up(self.interfaces)) is None:
-            pass  # a failure that was counted, and waited after
-        names = [one["name"] for one in json.loads(answer.content)["ietf-interfaces:interfaces"]["interface"]]
-        return quote(names[0], safe="")

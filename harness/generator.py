@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import UserError
-from harness.plan import SCENARIOS
+from harness.load import Load
+from harness.plan import SCENARIOS, Cell
 from harness.window import window_is_full
 
 START_LIMIT_S = 20.0  # until the first slice: importing Locust takes a third of a second on an idle processor
@@ -46,22 +47,31 @@ def locustfile(scenario: str) -> Path:
     return Path(folders[0]) / f"{scenario.replace('-', '_')}.py"
 
 
-def command(*, scenario: str, url: str, state: Path, clients: int, limit_s: int, record: Path) -> list[str]:
-    """Return the command that makes a load and records it."""
+def command(cell: Cell, *, url: str, state: Path, limit_s: int, record: Path, seed: int) -> list[str]:
+    """Return the command that makes a cell's load and records it. seed: of the arrivals of an open load."""
+    load = cell.load
     return [
         sys.executable,
         *("-m", "locust"),
-        *("-f", str(locustfile(scenario))),
+        *("-f", str(locustfile(cell.scenario))),
         *("--headless", "--only-summary"),
         *("--loglevel", "WARNING"),
-        *("--users", str(clients)),
-        *("--spawn-rate", str(clients)),
+        *("--users", str(load.clients)),
+        *("--spawn-rate", str(load.clients)),
         *("--run-time", f"{limit_s}s"),
         *("--stop-timeout", "0"),
         *("--host", url),
         *("--device-state", str(state.absolute())),
         *("--record", str(record)),
+        *_arrivals(load, seed),
+        *(("--requests-per-connection", f"{count}") if (count := cell.requests_per_connection) else ()),
     ]
+
+
+def _arrivals(load: Load, seed: int) -> tuple[str, ...]:
+    if not load.is_open:
+        return ()
+    return ("--rate", f"{load.rate_per_s!r}", "--arrivals", str(load.arrivals), "--arrivals-seed", f"{seed}")
 
 
 class Generator:

@@ -49,8 +49,11 @@ class Served(Protocol):
     def status(self) -> int | None:
         """Its exit status if it has ended by itself."""
 
-    def measure(self, cell: Cell, window_s: float) -> Observation:
-        """Put a load on it until a whole window has been seen, or it is clear that none will be."""
+    def measure(self, cell: Cell, window_s: float, *, seed: int) -> Observation:
+        """Put a load on it until a whole window has been seen, or it is clear that none will be.
+
+        seed: of the arrivals of an open load.
+        """
 
 
 class Lab(Protocol):
@@ -139,7 +142,7 @@ class _RealServed:
     def status(self) -> int | None:
         return self._running.poll()
 
-    def measure(self, cell: Cell, window_s: float) -> Observation:
+    def measure(self, cell: Cell, window_s: float, *, seed: int) -> Observation:
         clocks = TreeClocks((process.pid for process in self._running.processes), self._pinning)
         samples = [clocks.sample()]
         failure: str | None = None
@@ -147,18 +150,18 @@ class _RealServed:
             folder = Path(name)
             record = folder / "recording.jsonl"
             argv = command(
-                scenario=cell.scenario,
+                cell,
                 url=self._running.url,
                 state=self._state,
-                clients=cell.clients,
                 limit_s=_limit_s(window_s),
                 record=record,
+                seed=seed,
             )
             try:
                 with Generator(
                     argv, record=record, cpus=self._pinning.generator, log=folder / "locust.log"
                 ) as generator:
-                    self._watch(generator, clocks, samples, cell.clients, window_s)
+                    self._watch(generator, clocks, samples, cell.load.clients, window_s)
                     generator.stop()
                 recording = read_recording(record)
             except (GeneratorFailedError, RecordingError) as error:

@@ -1,64 +1,40 @@
-"""Plans: what a run measures, read from TOML and checked before anything starts.
+"""Plans: what a run measures, as values. `harness.plan_files` reads them from TOML.
 
-A plan is a list of cells (one deployment, its options, one scenario, one load), all measured once in each block.
-A `[[cell]]` table may name several deployments, scenarios or client counts: it stands for all combinations.
-
-    name = "mine"
-    seed = 1            # of the order; recorded
-    blocks = 6          # fewer than 6 give no verdicts
-    window_s = 2.5      # that count, of each trial
-    budget_s = 300      # all windows together may not exceed it
-    handshake_blocks = 6   # of handshakes in memory, about 4 s each, after the trials; none if it is not there
-
-    [[cell]]
-    deployment = ["flask-threaded", "quart-hypercorn-asyncio"]
-    scenario = "keep-alive"
-    clients = [4, 64]
-    tls = "1.3"                      # "1.2", "1.3", "1.2+1.3", "off"
-    auth = "digest"                  # or "none"
-    certificate_kind = "ecdsa-p256"
-    threads = 16                     # only where the deployment has threads
-    workers = 1
+A plan is a list of cells (one deployment, its options, one scenario, one load), all measured once in each block, and of
+searches for capacity, made after the blocks.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import re
-import tomllib
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from certs import KeyKind
-from harness.errors import UserError, unknown_name
+from harness.load import Arrivals, Load
 
 # Those that leave the least behind in a server come first: harness.schedule goes by this order.
-SCENARIOS = ("keep-alive", "slow-io", "mix", "challenge", "full-handshake", "resumed-handshake")
+SCENARIOS = (
+    "health",
+    "keep-alive",
+    "one-interface",
+    "slow-io",
+    "mix",
+    "challenge",
+    "reconnecting",
+    "full-handshake",
+    "resumed-handshake",
+)
+RECONNECTING = "reconnecting"  # the scenario that has requests_per_connection
 TLS_CHOICES = ("1.2", "1.3", "1.2+1.3", "off")
 AUTH_CHOICES = ("digest", "none")
 KEY_KINDS = tuple(str(kind) for kind in KeyKind)
 
 SLICE_S = 0.25  # the generator records four times a second; windows are made of whole slices
-MAX_CLIENTS = 10_000
-MAX_HANDSHAKE_BLOCKS = 1_000
 
-_PLAN_KEYS = ("name", "seed", "blocks", "budget_s", "window_s", "handshake_blocks", "cell")
-_CELL_KEYS = (
-    "deployment",
-    "scenario",
-    "clients",
-    "tls",
-    "auth",
-    "certificate_kind",
-    "threads",
-    "workers",
-)
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")  # it becomes part of a folder's name
+DEFAULT_HALF_WIDTH = 0.02
+DEFAULT_P99_MS = 250.0
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -71,11 +47,37 @@ class ServerKey:
     certificate_kind: str = "ecdsa-p256"
     threads: int = 0  # 0: the deployment's own default
     workers: int = 1
+    twin: int = 0  # tells servers apart that differ in nothing: A against A
+    added_cpu_us: float = 0.0  # that the device burns in every request, a known truth to be found
+    added_delay_ms: float = 0.0  # that it waits
 
     @property
     def uses_tls(self) -> bool:
         """Whether clients come by https."""
         return self.tls != "off"
+
+    @property
+    def is_calibration(self) -> bool:
+        """Whether it is there for the bench's check of itself, and no choice that somebody has."""
+        return bool(self.twin or self.added_cpu_us or self.added_delay_ms)
+
+    @property
+    def words(self) -> list[str]:
+        """All but the deployment, as it stands in names, such as `tls1.3`, `digest` and `ecdsa-p256`."""
+        words = [f"tls{self.tls}" if self.uses_tls else "no-tls", "digest" if self.auth == "digest" else "no-digest"]
+        if self.uses_tls:
+            words.append(self.certificate_kind)
+        if self.threads:
+            words.append(f"t{self.threads}")
+        if self.workers != 1:
+            words.append(f"w{self.workers}")
+        if self.twin:
+            words.append(f"twin{self.twin}")
+        if self.added_cpu_us:
+            words.append(f"+{self.added_cpu_us:g}us-cpu")
+        if self.added_delay_ms:
+            words.append(f"+{self.added_delay_ms:g}ms")
+        return words
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -84,22 +86,38 @@ class Cell:
 
     server: ServerKey
     scenario: str
-    clients: int
+    load: Load
+    requests_per_connection: int = 0  # of the scenario reconnecting; 0: the scenario says it
 
     @property
     def name(self) -> str:
         """Stable and readable: `flask-threaded keep-alive c8 tls1.3 digest ecdsa-p256`."""
-        server = self.server
-        words = [server.deployment, self.scenario, f"c{self.clients}"]
-        words.append(f"tls{server.tls}" if server.uses_tls else "no-tls")
-        words.append("digest" if server.auth == "digest" else "no-digest")
-        if server.uses_tls:
-            words.append(server.certificate_kind)
-        if server.threads:
-            words.append(f"t{server.threads}")
-        if server.workers != 1:
-            words.append(f"w{server.workers}")
-        return " ".join(words)
+        words = [self.server.deployment, self.scenario, self.load.name]
+        if self.requests_per_connection:
+            words.append(f"k{self.requests_per_connection}")
+        return " ".join([*words, *self.server.words])
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Search:
+    """A search for capacity: the highest rate of an open load under which the latency keeps within a limit."""
+
+    server: ServerKey
+    scenario: str
+    clients: int  # connections
+    p99_ms: float = DEFAULT_P99_MS
+    arrivals: Arrivals = Arrivals.POISSON
+
+    @property
+    def name(self) -> str:
+        """`flask-threaded keep-alive c64 p99<250ms tls1.3 digest ecdsa-p256`."""
+        words = [self.server.deployment, self.scenario, f"c{self.clients}", f"p99<{self.p99_ms:g}ms"]
+        return " ".join([*words, *self.server.words])
+
+    def cell(self, rate_per_s: float) -> Cell:
+        """Return the cell that is measured at a rate."""
+        load = Load(clients=self.clients, rate_per_s=rate_per_s, arrivals=self.arrivals)
+        return Cell(server=self.server, scenario=self.scenario, load=load)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +130,19 @@ class Plan:
     window_s: float
     budget_s: float
     cells: tuple[Cell, ...]
+    max_blocks: int = 0  # with the further blocks of what is not decided yet; 0: there are none
+    half_width: float = DEFAULT_HALF_WIDTH  # of a ratio's interval, as a share, at which its comparison is decided
     handshake_blocks: int = 0  # of harness.handshakes; 0: not measured
+    searches: tuple[Search, ...] = ()
 
     @property
     def trials(self) -> int:
-        """How many trials a whole run has."""
+        """How many trials the blocks of all cells have."""
         return self.blocks * len(self.cells)
 
     @property
     def measuring_s(self) -> float:
-        """All windows together."""
+        """The windows of these together."""
         return self.trials * self.window_s
 
     @property
@@ -142,8 +163,10 @@ class Plan:
             "window_s": self.window_s,
             "budget_s": self.budget_s,
             # A plan without them has the hash that it had before there were any.
+            **({"max_blocks": self.max_blocks, "half_width": self.half_width} if self.max_blocks else {}),
             **({"handshake_blocks": self.handshake_blocks} if self.handshake_blocks else {}),
             "cell": [_cell_to_json(cell) for cell in self.cells],
+            **({"capacity": [_search_to_json(search) for search in self.searches]} if self.searches else {}),
         }
 
     @property
@@ -154,207 +177,38 @@ class Plan:
 
 
 def _cell_to_json(cell: Cell) -> dict[str, Any]:
-    server = cell.server
+    load = cell.load
+    return {
+        **_server_to_json(cell.server),
+        "scenario": cell.scenario,
+        "clients": load.clients,
+        **({"rate_per_s": load.rate_per_s, "arrivals": str(load.arrivals)} if load.is_open else {}),
+        **({"requests_per_connection": cell.requests_per_connection} if cell.requests_per_connection else {}),
+    }
+
+
+def _search_to_json(search: Search) -> dict[str, Any]:
+    return {
+        **_server_to_json(search.server),
+        "scenario": search.scenario,
+        "clients": search.clients,
+        "arrivals": str(search.arrivals),
+        "p99_ms": search.p99_ms,
+    }
+
+
+def _server_to_json(server: ServerKey) -> dict[str, Any]:
+    calibration = {
+        "twin": server.twin,
+        "added_cpu_us": server.added_cpu_us,
+        "added_delay_ms": server.added_delay_ms,
+    }
     return {
         "deployment": server.deployment,
-        "scenario": cell.scenario,
-        "clients": cell.clients,
         "tls": server.tls,
         "auth": server.auth,
         "certificate_kind": server.certificate_kind,
         "threads": server.threads,
         "workers": server.workers,
+        **{key: value for key, value in calibration.items() if value},
     }
-
-
-def built_in_plans() -> tuple[str, ...]:
-    """Return the names of the plans that come along."""
-    folder = resources.files("harness") / "plans"
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if _is_toml(entry.name)))
-
-
-def _is_toml(file_name: str) -> bool:
-    return file_name.endswith(".toml")
-
-
-@dataclass(frozen=True, slots=True)
-class PlanText:
-    """A plan as somebody wrote it. source names it in errors."""
-
-    text: str
-    source: str
-
-    def parse(self, *, deployments: Collection[str]) -> Plan:
-        """Check it. deployments: the names that exist. Raises UserError for anything that cannot be run as written."""
-        return parse_toml(self.text, source=self.source, deployments=deployments)
-
-
-def find_plan(name_or_file: str) -> PlanText:
-    """Find a built-in plan by name, or a file whose name ends in .toml. Raises UserError."""
-    if _is_toml(name_or_file):
-        return PlanText(_read(Path(name_or_file)), name_or_file)
-    if name_or_file not in built_in_plans():
-        raise unknown_name("plan", name_or_file, built_in_plans(), hint="A file of your own must end in .toml.")
-    text = (resources.files("harness") / "plans" / f"{name_or_file}.toml").read_text(encoding="utf-8")
-    return PlanText(text, f"plan {name_or_file}")
-
-
-def load_plan(name_or_file: str, *, deployments: Collection[str]) -> Plan:
-    """Find a plan and check it. Raises UserError."""
-    return find_plan(name_or_file).parse(deployments=deployments)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"the plan {path} cannot be read ({error.strerror})",
-            hint=f"built-in plans: {', '.join(built_in_plans())}",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text", hint="a plan is a TOML file") from error
-
-
-def parse_toml(text: str, *, source: str, deployments: Collection[str]) -> Plan:
-    """Parse a plan's text. source names it in errors. Raises UserError."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        what, _, place = str(error).removesuffix(")").rpartition(" (at ")
-        # At the end of the file the parser gives no line.
-        where = f"{source}, {place}" if place.startswith("line") else f"{source}, line {text.count(chr(10)) + 1}"
-        raise UserError(f"{where}: {what or error}", hint="the file is not valid TOML") from error
-    return parse(data, source=source, deployments=deployments)
-
-
-def parse(data: Mapping[str, Any], *, source: str, deployments: Collection[str]) -> Plan:
-    """Check a plan that was read from TOML, or from a run's header. Raises UserError."""
-    _refuse_unknown_keys(data, _PLAN_KEYS, source)
-    name = _text(data, "name", source)
-    if not _SAFE_NAME.fullmatch(name):
-        raise UserError(
-            f"{source}: the name {name!r} cannot be part of a folder's name",
-            hint="use up to 60 letters, digits, '.', '_' and '-', a letter or digit first",
-        )
-    window_s = _number(data, "window_s", source, low=1.0, high=3600.0)
-    if (window_s / SLICE_S) % 1:
-        raise UserError(f"{source}: window_s is {window_s}", hint=f"it must be a multiple of {SLICE_S}")
-    tables = data.get("cell")
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise UserError(f"{source}: there is nothing to measure", hint="add at least one [[cell]] table")
-    cells = [
-        cell
-        for number, table in enumerate(tables, start=1)
-        for cell in _cells(table, f"{source}: cell {number}", deployments)
-    ]
-    plan = Plan(
-        name=name,
-        seed=_whole(data, "seed", source, low=0, high=2**63 - 1),
-        blocks=_whole(data, "blocks", source, low=1, high=10_000),
-        window_s=window_s,
-        budget_s=_number(data, "budget_s", source, low=1.0, high=1e7),
-        cells=tuple(cells),
-        handshake_blocks=_whole(data, "handshake_blocks", source, low=0, high=MAX_HANDSHAKE_BLOCKS, default=0),
-    )
-    _check_whole(plan, source)
-    return plan
-
-
-def _check_whole(plan: Plan, source: str) -> None:
-    seen: set[str] = set()
-    for cell in plan.cells:
-        if cell.name in seen:
-            raise UserError(f"{source}: {cell.name!r} is there twice", hint="drop one of the two cells")
-        seen.add(cell.name)
-    if plan.measuring_s > plan.budget_s:
-        raise UserError(
-            f"{source}: {plan.blocks} blocks of {len(plan.cells)} trials of {plan.window_s:g} s are"
-            f" {plan.measuring_s:g} s of measuring, budget_s allows {plan.budget_s:g} s",
-            hint="measure fewer cells, or raise budget_s",
-        )
-
-
-def _cells(table: Mapping[str, Any], where: str, deployments: Collection[str]) -> list[Cell]:
-    _refuse_unknown_keys(table, _CELL_KEYS, where)
-    names = _texts(table, "deployment", where)
-    for name in names:
-        if name not in deployments:
-            raise unknown_name("deployment", name, deployments, where=where, hint="`bench list` shows all.")
-    scenarios = [_one_of(value, SCENARIOS, "scenario", where) for value in _texts(table, "scenario", where)]
-    clients = _wholes(table, "clients", where, low=1, high=MAX_CLIENTS)
-    tls = _one_of(table.get("tls", "1.3"), TLS_CHOICES, "choice of tls", where)
-    auth = _one_of(table.get("auth", "digest"), AUTH_CHOICES, "choice of auth", where)
-    kind = _one_of(table.get("certificate_kind", "ecdsa-p256"), KEY_KINDS, "certificate_kind", where)
-    threads = _whole(table, "threads", where, low=0, high=10_000, default=0)
-    workers = _whole(table, "workers", where, low=1, high=1_000, default=1)
-    if tls == "off" and "resumed-handshake" in scenarios:
-        raise UserError(f"{where}: resumed-handshake needs TLS, and tls is off", hint="drop one of the two")
-    return [
-        Cell(
-            server=ServerKey(
-                deployment=name, tls=tls, auth=auth, certificate_kind=kind, threads=threads, workers=workers
-            ),
-            scenario=scenario,
-            clients=count,
-        )
-        for name, scenario, count in itertools.product(names, scenarios, clients)
-    ]
-
-
-def _refuse_unknown_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise unknown_name("setting", key, known, where=where)
-
-
-def _required(table: Mapping[str, Any], key: str, where: str) -> Any:  # noqa: ANN401 - TOML holds anything
-    if key not in table:
-        raise UserError(f"{where}: {key} is missing", hint=f"add `{key} = …`")
-    return table[key]
-
-
-def _text(table: Mapping[str, Any], key: str, where: str) -> str:
-    value = _required(table, key, where)
-    if not isinstance(value, str) or not value:
-        raise UserError(f"{where}: {key} is {value!r}", hint="it must be a text in quotes")
-    return value
-
-
-def _texts(table: Mapping[str, Any], key: str, where: str) -> list[str]:
-    value = _required(table, key, where)
-    values = value if isinstance(value, list) else [value]
-    if not values or not all(isinstance(each, str) for each in values):
-        raise UserError(f"{where}: {key} is {value!r}", hint="it must be a text in quotes, or a list of them")
-    return values
-
-
-def _one_of(value: object, choices: Sequence[str], kind: str, where: str) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise unknown_name(kind, str(value), choices, where=where)
-    return value
-
-
-def _whole(table: Mapping[str, Any], key: str, where: str, *, low: int, high: int, default: int | None = None) -> int:
-    if default is not None and key not in table:
-        return default
-    return _checked_whole(_required(table, key, where), key, where, low, high)
-
-
-def _wholes(table: Mapping[str, Any], key: str, where: str, *, low: int, high: int) -> list[int]:
-    value = _required(table, key, where)
-    values = value if isinstance(value, list) and value else [value]
-    return [_checked_whole(each, key, where, low, high) for each in values]
-
-
-def _checked_whole(value: object, key: str, where: str, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f"{where}: {key} is {value!r}", hint=f"it must be a whole number from {low} to {high}")
-    return value
-
-
-def _number(table: Mapping[str, Any], key: str, where: str, *, low: float, high: float) -> float:
-    value = _required(table, key, where)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f"{where}: {key} is {value!r}", hint=f"it must be a number from {low:g} to {high:g}")
-    return float(value)

@@ -18,9 +18,9 @@ from harness.pinning import Pinning
 from harness.plan import Plan
 from harness.progress import Display
 from harness.recording import Negotiated
-from harness.schedule import Start, Turn, remaining, schedule
+from harness.schedule import Start, Turn, arrivals_seed, remaining, schedule
 from harness.trial_log import TrialLog
-from harness.trials import Load, NegotiatedTls, Options, Trial
+from harness.trials import NegotiatedTls, Options, Trial
 from harness.window import Observation, VoidTrialError, figures
 
 HOPELESS_AFTER = 5  # trials without a figure at the start of a sitting: the others would be no better
@@ -99,7 +99,7 @@ class Runner:
     def _measure(self, turn: Turn, served: Served) -> Trial:
         started = self._now()
         threads, tls = served.threads, served.tls
-        observation = served.measure(turn.cell, self._plan.window_s)
+        observation = served.measure(turn.cell, self._plan.window_s, seed=arrivals_seed(self._plan, turn))
         return self._trial(turn, observation, threads, tls, started)
 
     def _trial(
@@ -114,13 +114,15 @@ class Runner:
             order=turn.order,
             deployment=turn.cell.server.deployment,
             scenario=turn.cell.scenario,
-            load=Load(clients=turn.cell.clients),
+            load=turn.cell.load,
+            requests_per_connection=turn.cell.requests_per_connection,
             options=_options(turn, threads),
             started=started.isoformat(timespec="seconds"),
             window_s=seen.window_s,
             requests=seen.requests,
             errors=seen.errors,
             latency_us=seen.latency_us,
+            lateness_us=seen.lateness_us,
             handshake_us=seen.handshake_us,
             handshakes=seen.handshakes,
             challenges=seen.challenges,
@@ -139,7 +141,8 @@ class Runner:
             order=turn.order,
             deployment=turn.cell.server.deployment,
             scenario=turn.cell.scenario,
-            load=Load(clients=turn.cell.clients),
+            load=turn.cell.load,
+            requests_per_connection=turn.cell.requests_per_connection,
             options=_options(turn, threads),
             started=self._now().isoformat(timespec="seconds"),
             window_s=self._plan.window_s,
@@ -168,6 +171,9 @@ def _options(turn: Turn, threads: int | None) -> Options:
         certificate_kind=server.certificate_kind,
         threads=threads if threads is not None else server.threads or None,
         workers=server.workers,
+        twin=server.twin,
+        added_cpu_us=server.added_cpu_us,
+        added_delay_ms=server.added_delay_ms,
     )
 
 

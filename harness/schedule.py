@@ -54,9 +54,15 @@ def schedule(plan: Plan) -> tuple[Start, ...]:
     return tuple(starts)
 
 
-def _traces(cell: Cell) -> tuple[int, int]:
-    """Sort by how much a cell leaves behind in the server: by its kind, then by how many clients it has."""
-    return SCENARIOS.index(cell.scenario), cell.clients
+def _traces(cell: Cell) -> tuple[int, int, float]:
+    """Sort by how much a cell leaves behind in the server: by its kind, then by how hard it pushes."""
+    return SCENARIOS.index(cell.scenario), cell.load.clients, cell.load.rate_per_s
+
+
+def arrivals_seed(plan: Plan, turn: Turn) -> int:
+    """Return the seed of a trial's arrivals: the same load of one block comes to every server at the same moments."""
+    load = turn.cell.load
+    return random.Random(f"{plan.seed}/{turn.id.block}/{load.name}").getrandbits(32)  # noqa: S311 - no secret
 
 
 def remaining(starts: Collection[Start], finished: Collection[TrialId]) -> tuple[Start, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.load import Arrivals, Load
 from harness.recording import Bytes, Handshakes, HandshakeTimes
 
 FORMAT = 1
@@ -34,13 +35,6 @@ class TrialId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """How hard the generator pushes: so many clients, each sending when its last answer is there."""
-
-    clients: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How the server was started."""
 
@@ -49,6 +43,14 @@ class Options:
     certificate_kind: str  # "ecdsa-p256", …
     threads: int | None  # None: the deployment has none to set
     workers: int
+    twin: int = 0  # as in harness.plan.ServerKey, these three: for the bench's check of itself
+    added_cpu_us: float = 0.0
+    added_delay_ms: float = 0.0
+
+    @property
+    def is_calibration(self) -> bool:
+        """Whether the trial checks the bench and says nothing of a choice that somebody has."""
+        return bool(self.twin or self.added_cpu_us or self.added_delay_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +76,20 @@ class Trial:
     window_s: float
     requests: int  # answered; without the 401 that only brings a challenge
     errors: Mapping[str, int] = field(default_factory=dict)  # requests that were not answered as they should, by reason
-    latency_us: Mapping[int, int] = field(default_factory=dict)  # sparse histogram
+    latency_us: Mapping[int, int] = field(default_factory=dict)  # sparse histogram; open load: from the intended start
+    lateness_us: Mapping[int, int] = field(
+        default_factory=dict
+    )  # of the generator, behind its schedule; open load only
+    requests_per_connection: int = 0  # of the scenario reconnecting
     handshake_us: HandshakeTimes = field(default_factory=HandshakeTimes)
     handshakes: Handshakes = field(default_factory=Handshakes)
     challenges: int = 0  # 401 answers that carried a challenge
     server_cpu_us: float = 0.0  # user and system, the server's whole process tree
     generator_cpu_us: float = 0.0
     neighbour_cpu_us: float = 0.0  # what others took of the server's processors
+    stolen_us: float = 0.0  # of the server's and the generator's processors, by other virtual machines
+    reference_us: float | None = None  # CPU time of a fixed piece of work on the server's processor; None: not taken
+    warm_up_s: float = 0.0  # of load before the window
     rss_bytes: int = 0  # the most that was seen of the server's whole process tree
     tls: NegotiatedTls | None = None  # None: no TLS
     bytes: Bytes = field(default_factory=Bytes)
@@ -258,19 +267,22 @@ def trial_to_json(trial: Trial) -> dict[str, Any]:
         "order": trial.order,
         "deployment": trial.deployment,
         "scenario": trial.scenario,
-        "load": {"clients": trial.load.clients},
+        "load": _load_to_json(trial.load),
         "options": {
             "tls": options.tls,
             "auth": options.auth,
             "certificate_kind": options.certificate_kind,
             "threads": options.threads,
             "workers": options.workers,
+            **_calibration_to_json(options),
         },
+        **({"requests_per_connection": trial.requests_per_connection} if trial.requests_per_connection else {}),
         "started": trial.started,
         "window_s": trial.window_s,
         "requests": trial.requests,
         "errors": dict(trial.errors),
         "latency_us": _sparse_to_json(trial.latency_us),
+        **({"lateness_us": _sparse_to_json(trial.lateness_us)} if trial.load.is_open else {}),
         "handshake_us": {
             "full": _sparse_to_json(trial.handshake_us.full),
             "resumed": _sparse_to_json(trial.handshake_us.resumed),
@@ -280,6 +292,9 @@ def trial_to_json(trial: Trial) -> dict[str, Any]:
         "server_cpu_us": trial.server_cpu_us,
         "generator_cpu_us": trial.generator_cpu_us,
         "neighbour_cpu_us": trial.neighbour_cpu_us,
+        "stolen_us": trial.stolen_us,
+        "reference_us": trial.reference_us,
+        "warm_up_s": trial.warm_up_s,
         "rss_bytes": trial.rss_bytes,
         "tls": tls and {"version": tls.version, "cipher": tls.cipher, "group": tls.group, "key_kind": tls.key_kind},
         "bytes": {"sent": trial.bytes.sent, "received": trial.bytes.received},
@@ -295,19 +310,24 @@ def trial_from_json(line: Mapping[str, Any]) -> Trial:
         order=int(line["order"]),
         deployment=str(line["deployment"]),
         scenario=str(line["scenario"]),
-        load=Load(clients=int(line["load"]["clients"])),
+        load=_load_from_json(line["load"]),
         options=Options(
             tls=str(options["tls"]),
             auth=str(options["auth"]),
             certificate_kind=str(options["certificate_kind"]),
             threads=None if options["threads"] is None else int(options["threads"]),
             workers=int(options["workers"]),
+            twin=int(options.get("twin", 0)),
+            added_cpu_us=float(options.get("added_cpu_us", 0.0)),
+            added_delay_ms=float(options.get("added_delay_ms", 0.0)),
         ),
+        requests_per_connection=int(line.get("requests_per_connection", 0)),
         started=str(line.get("started", "")),
         window_s=float(line["window_s"]),
         requests=int(line["requests"]),
         errors={str(reason): int(count) for reason, count in line["errors"].items()},
         latency_us=_sparse_from_json(line["latency_us"]),
+        lateness_us=_sparse_from_json(line.get("lateness_us", {})),
         handshake_us=HandshakeTimes(
             full=_sparse_from_json(handshake_us["full"]), resumed=_sparse_from_json(handshake_us["resumed"])
         ),
@@ -316,6 +336,9 @@ def trial_from_json(line: Mapping[str, Any]) -> Trial:
         server_cpu_us=float(line["server_cpu_us"]),
         generator_cpu_us=float(line["generator_cpu_us"]),
         neighbour_cpu_us=float(line["neighbour_cpu_us"]),
+        stolen_us=float(line.get("stolen_us", 0.0)),
+        reference_us=None if line.get("reference_us") is None else float(line["reference_us"]),
+        warm_up_s=float(line.get("warm_up_s", 0.0)),
         rss_bytes=int(line["rss_bytes"]),
         tls=tls
         and NegotiatedTls(
@@ -327,6 +350,28 @@ def trial_from_json(line: Mapping[str, Any]) -> Trial:
         bytes=Bytes(sent=int(line["bytes"]["sent"]), received=int(line["bytes"]["received"])),
         doubts=_texts(line["doubts"]),
     )
+
+
+def _load_to_json(load: Load) -> dict[str, Any]:
+    rate = {"rate_per_s": load.rate_per_s, "arrivals": str(load.arrivals)} if load.is_open else {}
+    return {"clients": load.clients, **rate}
+
+
+def _load_from_json(load: Mapping[str, Any]) -> Load:
+    return Load(
+        clients=int(load["clients"]),
+        rate_per_s=float(load.get("rate_per_s", 0.0)),
+        arrivals=Arrivals(load.get("arrivals", Arrivals.POISSON)),
+    )
+
+
+def _calibration_to_json(options: Options) -> dict[str, Any]:
+    values = {
+        "twin": options.twin,
+        "added_cpu_us": options.added_cpu_us,
+        "added_delay_ms": options.added_delay_ms,
+    }
+    return {key: value for key, value in values.items() if value}
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:

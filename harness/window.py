@@ -50,6 +50,7 @@ class Figures:
     requests: int
     errors: dict[str, int]
     latency_us: dict[int, int]
+    lateness_us: dict[int, int]
     handshake_us: HandshakeTimes
     handshakes: Handshakes
     challenges: int
@@ -94,11 +95,11 @@ def figures(observation: Observation, *, cell: Cell, window_s: float, pinning: P
     edges = _window(
         [piece.monotonic_ns for piece in slices],
         [piece.users for piece in slices],
-        clients=cell.clients,
+        clients=cell.load.clients,
         window_s=window_s,
     )
     if edges is None:
-        raise VoidTrialError(_too_short(slices, cell.clients, window_s))
+        raise VoidTrialError(_too_short(slices, cell.load.clients, window_s))
     counted = slices[edges[0] + 1 : edges[1] + 1]
     start_ns, end_ns = slices[edges[0]].monotonic_ns, slices[edges[1]].monotonic_ns
     try:
@@ -155,6 +156,7 @@ def _add_up(
         requests=requests,
         errors=dict(errors),
         latency_us=merge(counts for piece in counted for counts in piece.latency_us.values()),
+        lateness_us=merge(piece.lateness_us for piece in counted),
         handshake_us=HandshakeTimes(
             full=merge(piece.handshake_us.full for piece in counted),
             resumed=merge(piece.handshake_us.resumed for piece in counted),

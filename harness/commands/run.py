@@ -26,7 +26,8 @@ from harness.handshakes.figures import append_block, missing_blocks
 from harness.handshakes.measuring import BLOCK_S, certificates_in, measure_blocks
 from harness.lab import RealLab
 from harness.pinning import Pinning, choose_pinning, stay_off
-from harness.plan import Plan, find_plan, parse
+from harness.plan import Plan
+from harness.plan_files import find_plan, parse
 from harness.progress import Display, choose_display
 from harness.run import Runner, Session
 from harness.trial_log import TrialLog
@@ -115,7 +116,7 @@ def _check(plan: Plan, state: Path, lab: RealLab) -> None:
     kinds = {KeyKind(server.certificate_kind) for server in plan.servers if server.uses_tls}
     for kind in KeyKind if plan.handshake_blocks else kinds:
         device.certificate(kind)
-    _allow_open_files(max(cell.clients for cell in plan.cells) + _FILES_BESIDE_CLIENTS)
+    _allow_open_files(max(each.load.clients for each in plan.cells) + _FILES_BESIDE_CLIENTS)
 
 
 def _allow_open_files(needed: int) -> None:

@@ -33,7 +33,10 @@ Figure = Callable[[Trial], float]
 class Scenario(StrEnum):
     """The kinds of client that the report asks about, by the names that plans use."""
 
+    HEALTH = "health"
     KEEP_ALIVE = "keep-alive"
+    ONE_INTERFACE = "one-interface"
+    RECONNECTING = "reconnecting"
     FULL_HANDSHAKE = "full-handshake"
     RESUMED_HANDSHAKE = "resumed-handshake"
     CHALLENGE = "challenge"
@@ -42,6 +45,9 @@ class Scenario(StrEnum):
 
 
 SCENARIO_WORDS: Mapping[str, str] = {
+    Scenario.HEALTH: "a load balancer's checks of health",
+    Scenario.ONE_INTERFACE: "reads of one interface from the datastore",
+    Scenario.RECONNECTING: "so many requests a connection",
     Scenario.KEEP_ALIVE: "requests on open connections",
     Scenario.FULL_HANDSHAKE: "a new connection for every request",
     Scenario.RESUMED_HANDSHAKE: "a resumed connection for every request",
@@ -69,6 +75,8 @@ class Condition:
     tls: str  # PLAIN_TLS or the versions offered
     auth: str
     certificate_kind: str | None  # None without TLS
+    rate_per_s: float = 0.0  # of an open load
+    requests_per_connection: int = 0
 
     @property
     def has_tls(self) -> bool:
@@ -85,7 +93,15 @@ def condition_of(trial: Trial) -> Condition:
     """Return what under."""
     options = trial.options
     kind = options.certificate_kind if options.tls != PLAIN_TLS else None
-    return Condition(trial.scenario, trial.load.clients, options.tls, options.auth, kind)
+    return Condition(
+        scenario=trial.scenario,
+        clients=trial.load.clients,
+        tls=options.tls,
+        auth=options.auth,
+        certificate_kind=kind,
+        rate_per_s=trial.load.rate_per_s,
+        requests_per_connection=trial.requests_per_connection,
+    )
 
 
 def cpu_us(trial: Trial) -> float:
@@ -137,6 +153,8 @@ class Measured:
         self.aside = tuple(trial for trial in run.doubtful_trials if not trial.costs_are_sound)
         cells: defaultdict[tuple[Contender, Condition], list[Trial]] = defaultdict(list)
         for trial in run.cost_trials:
+            if trial.options.is_calibration:
+                continue
             cells[contender_of(trial), condition_of(trial)].append(trial)
         self.cells: Mapping[tuple[Contender, Condition], Sequence[Trial]] = dict(cells)
 
@@ -146,10 +164,16 @@ class Measured:
         return sorted({contender for contender, _ in self.cells}, key=_contender_order)
 
     def conditions(self, scenario: str) -> list[Condition]:
-        """Every condition of a scenario that left a usable trial."""
-        return sorted(
-            {condition for _, condition in self.cells if condition.scenario == scenario}, key=_condition_order
-        )
+        """Every condition of a scenario under a closed load that left a usable trial."""
+        return [one for one in self._conditions(scenario) if not one.rate_per_s]
+
+    def open_conditions(self, scenario: str) -> list[Condition]:
+        """Every condition of a scenario under an open load that left a usable trial."""
+        return [one for one in self._conditions(scenario) if one.rate_per_s]
+
+    def _conditions(self, scenario: str) -> list[Condition]:
+        found = {condition for _, condition in self.cells if condition.scenario == scenario}
+        return sorted(found, key=_condition_order)
 
     def contenders_under(self, condition: Condition) -> list[Contender]:
         """Every contender that left a usable trial under the condition."""
@@ -222,5 +246,13 @@ def _contender_order(contender: Contender) -> tuple[str, int, int]:
     return contender.deployment, contender.threads or 0, contender.workers
 
 
-def _condition_order(condition: Condition) -> tuple[str, int, str, str, str]:
-    return condition.scenario, condition.clients, condition.tls, condition.auth, condition.certificate_kind or ""
+def _condition_order(condition: Condition) -> tuple[str, float, int, str, str, str, int]:
+    return (
+        condition.scenario,
+        condition.rate_per_s,
+        condition.clients,
+        condition.tls,
+        condition.auth,
+        condition.certificate_kind or "",
+        condition.requests_per_connection,
+    )

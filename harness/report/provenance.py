@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import histograms
 from harness.handshakes.figures import Block, Figure
-from harness.plan import built_in_plans
+from harness.plan_files import built_in_plans
 from harness.report import words
 from harness.report.content import Section, Table, table
 from harness.trials import Run, Trial, header_to_json, trial_to_json

@@ -19,6 +19,7 @@ from harness.report.measured import (
     Contender,
     Figure,
     Measured,
+    condition_of,
     cpu_us,
     throughput,
 )
@@ -270,7 +271,7 @@ def _doubts_table(measured: Measured, names: Names) -> Table:
         [
             (
                 trial.deployment,
-                _condition_words(_condition(trial)),
+                _condition_words(condition_of(trial)),
                 f"{trial.block + 1}",
                 used_for,
                 "; ".join(_reasons(trial)),
@@ -278,11 +279,6 @@ def _doubts_table(measured: Measured, names: Names) -> Table:
             for trial, used_for in doubtful
         ],
     )
-
-
-def _condition(trial: Trial) -> Condition:
-    options = trial.options
-    return Condition(trial.scenario, trial.load.clients, options.tls, options.auth, options.certificate_kind)
 
 
 def _condition_words(condition: Condition) -> str:

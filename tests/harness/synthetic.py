@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.plan import Cell, Plan, load_plan
+from harness.plan import Cell, Plan
+from harness.plan_files import load_plan
 from harness.recording import Bytes, Handshakes, HandshakeTimes, bin_of
 from harness.trials import (
     FILE_NAME,
-    Load,
     NegotiatedTls,
     Options,
     Run,
@@ -172,7 +172,7 @@ def _trial(
     cpu_us = costs.per_request_us(cell) * slowdown
     rate = 0.97e6 / cpu_us
     if cell.scenario == "slow-io":
-        at_once = min(float(cell.clients), costs.slow_at_once.get(server.deployment, math.inf))
+        at_once = min(float(cell.load.clients), costs.slow_at_once.get(server.deployment, math.inf))
         rate = min(rate, at_once / (costs.slow_io_ms / 1000 + cpu_us / 1e6))
     requests = int(rate * window_s)
     connects = cell.scenario in {"full-handshake", "resumed-handshake"} and server.uses_tls
@@ -184,7 +184,7 @@ def _trial(
         order=order,
         deployment=server.deployment,
         scenario=cell.scenario,
-        load=Load(clients=cell.clients),
+        load=cell.load,
         options=Options(
             tls=server.tls,
             auth=server.auth,
@@ -195,7 +195,7 @@ def _trial(
         started="2025-11-24T08:00:00+00:00",
         window_s=window_s,
         requests=requests,
-        latency_us=_latencies(requests, cell.clients / rate * 1e6, random),
+        latency_us=_latencies(requests, cell.load.clients / rate * 1e6, random),
         handshake_us=HandshakeTimes(full=handshake_us if full else {}, resumed=handshake_us if resumed else {}),
         handshakes=Handshakes(full=full, resumed=resumed),
         challenges=requests if cell.scenario == "challenge" and server.auth == "digest" else 0,

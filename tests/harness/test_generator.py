@@ -16,7 +16,8 @@ import pytest
 
 from harness import generator
 from harness.generator import Generator, GeneratorFailedError, RecordingTail, command, locustfile
-from harness.plan import SCENARIOS
+from harness.load import Load
+from harness.plan import SCENARIOS, Cell, ServerKey
 from harness.recording import Recorder, Slice, read_recording
 
 STAND_IN = """
@@ -140,12 +141,12 @@ class TestCommand:
 
     def test_words(self, tmp_path: Path) -> None:
         words = command(
-            scenario="slow-io",
+            Cell(server=ServerKey(deployment="flask-threaded"), scenario="slow-io", load=Load(clients=64)),
             url="https://127.0.0.1:8443",
             state=tmp_path,
-            clients=64,
             limit_s=40,
             record=tmp_path / "r",
+            seed=1,
         )
         line = " ".join(words)
         assert "-m locust -f " in line

@@ -9,7 +9,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.handshakes.measuring import BLOCK_S
-from harness.plan import Plan, built_in_plans, find_plan, load_plan, parse, parse_toml
+from harness.plan import Plan
+from harness.plan_files import built_in_plans, find_plan, load_plan, parse, parse_toml
 from tests.harness.synthetic import DEPLOYMENTS
 
 WHOLE = """\
@@ -49,7 +50,7 @@ class TestMeaning:
     def test_cells_that_differ_in_load_alone_share_a_server(self) -> None:
         plan = read(WHOLE)
         assert [server.deployment for server in plan.servers] == ["flask-threaded", "quart-uvicorn"]
-        assert [cell.clients for cell in plan.cells_on(plan.servers[0])] == [4, 64]
+        assert [cell.load.clients for cell in plan.cells_on(plan.servers[0])] == [4, 64]
 
     def test_totals(self) -> None:
         plan = read(WHOLE)

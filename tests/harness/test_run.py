@@ -56,7 +56,8 @@ class FakeServed:
     def status(self) -> int | None:
         return self._status
 
-    def measure(self, cell: Cell, window_s: float) -> Observation:
+    def measure(self, cell: Cell, window_s: float, *, seed: int) -> Observation:
+        assert seed >= 0
         assert window_s == PLAN.window_s
         assert cell.server == self._server
         self._lab.measured.append(cell)

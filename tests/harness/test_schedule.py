@@ -48,7 +48,7 @@ class TestOrder:
 
     def test_on_a_server_kept_connections_come_before_new_ones_and_few_clients_before_many(self) -> None:
         for start in schedule(PLAN):
-            past = [(turn.cell.scenario, turn.cell.clients) for turn in start.turns]
+            past = [(turn.cell.scenario, turn.cell.load.clients) for turn in start.turns]
             kept = [clients for scenario, clients in past if scenario == "keep-alive"]
             assert past[: len(kept)] == [("keep-alive", clients) for clients in sorted(kept)]
             new = [index for index, (scenario, _) in enumerate(past) if scenario.endswith("handshake")]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.clocks import Sample
+from harness.load import Load
 from harness.pinning import Pinning
 from harness.plan import Cell, ServerKey
 from harness.recording import Bytes, Handshakes, HandshakeTimes, Negotiated, Recording, Slice
@@ -15,7 +16,7 @@ from harness.window import Figures, Observation, VoidTrialError, figures, window
 
 APART = Pinning(frozenset({0}), frozenset({1}))
 TOGETHER = Pinning(frozenset({0}), frozenset({0}))
-CELL = Cell(server=ServerKey(deployment="flask-threaded"), scenario="keep-alive", clients=8)
+CELL = Cell(server=ServerKey(deployment="flask-threaded"), scenario="keep-alive", load=Load(clients=8))
 SLICE_NS = 250_000_000
 START_NS = 5_000_000_000  # when the load began
 
