@@ -26,6 +26,7 @@ class Turn:
     order: int  # position in the whole run
     id: TrialId
     cell: Cell
+    window_s: float = 0.0  # that counts; 0: as long as the plan's
 
 
 @dataclass(frozen=True, slots=True)

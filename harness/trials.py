@@ -25,6 +25,8 @@ FILE_NAME = "trials.jsonl"
 GENERATOR_LIMIT = "the generator was the limit"
 NEIGHBOURS = "neighbours took"
 
+SEARCHED = "capacity of "  # how the cells' names of trials begin that belong to a search, and to no block
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class TrialId:
@@ -105,6 +107,11 @@ class Trial:
     def cell(self) -> str:
         """The cell's name: deployment, scenario, load and options in one."""
         return self.id.cell
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether it is a step of a search for capacity: then its block is the step's number."""
+        return self.id.cell.startswith(SEARCHED)
 
     @property
     def is_sound(self) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -147,6 +147,8 @@ class Measured:
     """The usable trials of a run, by contender and condition."""
 
     def __init__(self, run: Run) -> None:
+        # A search's trials are not repeated block by block, and its failures are its result: `harness.report.bending`.
+        run = replace(run, trials=tuple(trial for trial in run.trials if not trial.is_searched))
         self.run = run
         self.sound = run.sound_trials
         self.for_cost_alone = tuple(trial for trial in run.cost_trials if not trial.is_sound)
