@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deployments import Deployment, DeploymentError, find
+from harness.measured import Contender
 from harness.report import words
 from harness.report.content import Section, Table, table
-from harness.report.measured import Contender
 
 MOST_COLUMNS = 4
 

@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report.measured import (
+from harness.measured import (
     NO_AUTH,
     PLAIN_TLS,
     Condition,

@@ -15,8 +15,7 @@ from enum import Enum, StrEnum
 
 import numpy as np
 
-from harness.report import words
-from harness.report.measured import (
+from harness.measured import (
     Condition,
     Contender,
     Figure,
@@ -26,6 +25,7 @@ from harness.report.measured import (
     latency_us,
     throughput,
 )
+from harness.report import words
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval, Verdict, verdict
 
 TABLE_LEVEL = 0.95

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deployments import DeploymentError, DeploymentName, find
+from harness.measured import Contender
 from harness.report import words
 from harness.report.charts import Series
 from harness.report.content import Mark
-from harness.report.measured import Contender
 
 # Vega's symbols, and the same as SVG paths in a box of 16 for the page's own legends.
 SYMBOLS: Mapping[str, str] = {

@@ -10,10 +10,7 @@ import numpy as np
 
 from deployments import DeploymentError, DeploymentName
 from deployments import names as known_deployments
-from harness.report import charts, words
-from harness.report.content import Plot, Section, Table, table
-from harness.report.decisions import Decision, Outcome
-from harness.report.measured import (
+from harness.measured import (
     SCENARIO_WORDS,
     Condition,
     Contender,
@@ -23,6 +20,9 @@ from harness.report.measured import (
     cpu_us,
     throughput,
 )
+from harness.report import charts, words
+from harness.report.content import Plot, Section, Table, table
+from harness.report.decisions import Decision, Outcome
 from harness.report.naming import Names, legend, series
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT
 from harness.trials import GENERATOR_LIMIT, Trial

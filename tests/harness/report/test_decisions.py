@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from harness.measured import Measured, Scenario
 from harness.report.costs import costs
 from harness.report.decisions import NEEDS, Decision, Outcome, decide
 from harness.report.flips import NEVER, flips
-from harness.report.measured import Measured, Scenario
 from harness.report.naming import Names
 from harness.trials import Run
 from tests.harness import synthetic
