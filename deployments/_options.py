@@ -36,6 +36,8 @@ class ServeOptions:
     group: str | None = PINNED_GROUP  # of the key exchange; one of GROUPS; None leaves the choice to the TLS stack
     client_ca: Path | None = None  # PEM; clients are asked for a certificate of it
     client_certificates: str = "required"  # one of CLIENT_CERTIFICATE_CHOICES; only with client_ca
+    added_cpu_us: float = 0.0  # that the device burns in every request, for a check of whatever measures it
+    added_delay_ms: float = 0.0  # that it waits in every request
 
     def __post_init__(self) -> None:
         _check_choice("tls", self.tls, TLS_CHOICES)

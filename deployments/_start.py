@@ -227,6 +227,9 @@ def _device_settings(options: ServeOptions, site: Site) -> dict[str, str]:
         settings["DEVICE_WORKERS"] = str(site.workers)
         if options.auth == "digest":
             settings["DEVICE_REPLAY_STORE"] = f"shm:{site.folder.name}"  # for this start alone, as the folder is
+    for name, value in (("ADDED_CPU_US", options.added_cpu_us), ("ADDED_DELAY_MS", options.added_delay_ms)):
+        if value:
+            settings[f"DEVICE_{name}"] = f"{value!r}"
     return settings
 
 

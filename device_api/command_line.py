@@ -90,7 +90,8 @@ class _Parser(argparse.ArgumentParser):
             f"Only variables: {PREFIX}ALGORITHMS=SHA-256,MD5, {PREFIX}QOP=auth,auth-int, {PREFIX}USERHASH=on, "
             f"{PREFIX}REALM, {PREFIX}DOMAIN, {PREFIX}OPAQUE, {PREFIX}NONCE_LIFETIME_S, {PREFIX}NONCE_COUNT_LIMIT, "
             f"{PREFIX}AUTHENTICATION_INFO=off, {PREFIX}FAILED_TRIES, {PREFIX}FAILED_TRIES_PER_MINUTE, "
-            f"{PREFIX}WORKERS, {PREFIX}CONNECTIONS, {PREFIX}PENDING_CONNECTIONS, {PREFIX}LOG_LEVEL. "
+            f"{PREFIX}WORKERS, {PREFIX}CONNECTIONS, {PREFIX}PENDING_CONNECTIONS, {PREFIX}LOG_LEVEL, "
+            f"{PREFIX}ADDED_CPU_US, {PREFIX}ADDED_DELAY_MS. "
             "A renewed certificate is served by itself, and at once at SIGHUP.",
         )
         self._opening = f"{program.summary}\n\nexamples:\n{_examples(program.name)}\n\n"

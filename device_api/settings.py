@@ -22,6 +22,9 @@ PREFIX: Final = "DEVICE_"
 MEMORY: Final = "memory"
 """The replay store of one process."""
 
+MAX_ADDED_CPU_US: Final = 1_000_000
+MAX_ADDED_DELAY_MS: Final = 10_000
+
 _REPLAY_STORE: Final = re.compile(r"memory|shm:[A-Za-z0-9._-]{1,100}|(?:rediss?|unix)://[^\s]+")
 
 TlsBackend = Literal["stdlib", "pyopenssl"]
@@ -79,6 +82,8 @@ class Settings:
     replay_store: str = MEMORY  # memory, shm:NAME or the URL of a Redis
     workers: int = 1  # processes that serve one state folder; a server that starts them says so
     log_level: LogLevel = "info"
+    added_cpu_us: float = 0.0  # of CPU time, burnt in every request: a known truth for a measuring tool to find
+    added_delay_ms: float = 0.0  # waited in every request: a slow device
 
     def __post_init__(self) -> None:
         self._check_ranges()
@@ -93,6 +98,9 @@ class Settings:
         for name in ("threads", "connections", "pending_connections", "workers"):
             if getattr(self, name) < 1:
                 raise problem(name, f"{getattr(self, name)} is too few; give 1 or more")
+        for name, most in (("added_cpu_us", MAX_ADDED_CPU_US), ("added_delay_ms", MAX_ADDED_DELAY_MS)):
+            if not 0 <= getattr(self, name) <= most:
+                raise problem(name, f"{getattr(self, name):g} is out of range; give 0 (nothing) to {most}")
         if not self.realm or ":" in self.realm or not _is_header_text(self.realm):
             raise problem(
                 "realm",
@@ -276,4 +284,6 @@ _PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "replay_store": _text,
     "workers": _whole_number,
     "log_level": _choice("debug", "info", "warning", "error"),
+    "added_cpu_us": _number,
+    "added_delay_ms": _number,
 }

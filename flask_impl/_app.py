@@ -8,11 +8,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BaseConverter, MapAdapter
 from werkzeug.wrappers import Request
 
+from device_api.added import Added
 from device_api.bodies import MAX_BODY_BYTES
 from device_api.device import LazyDevice
 from device_api.errors import DeviceError, body_for_status
 from device_api.settings import Settings
 from device_api.targets import key_value
+from flask_impl._added import add_to_requests
 from flask_impl._answers import answer
 from flask_impl._auth import add_authentication
 from flask_impl._request import DeviceRequest
@@ -60,6 +62,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     add_routes(app, lazy)
     app.register_error_handler(DeviceError, _answer_device_error)
     app.register_error_handler(HTTPException, _answer_http_error)
+    added = Added.of(settings)
+    if added is not None:
+        add_to_requests(app, added)
     return app
 
 

@@ -84,6 +84,8 @@ class RealLab:
             tls=server.tls,
             auth=server.auth,
             certificate_kind=KeyKind(server.certificate_kind),
+            added_cpu_us=server.added_cpu_us,
+            added_delay_ms=server.added_delay_ms,
         )
 
     def check(self, server: ServerKey) -> None:

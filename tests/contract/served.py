@@ -1,6 +1,7 @@
 """Real servers of both implementations, as their users start them, and how they are asked."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -116,12 +117,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(implementation: str, folder: Path) -> Iterator[Served]:
-    """Start `python -m IMPLEMENTATION` and stop it by SIGTERM, as its users do."""
+def serving(implementation: str, folder: Path, **variables: str) -> Iterator[Served]:
+    """Start `python -m IMPLEMENTATION` and stop it by SIGTERM, as its users do. variables: of its environment."""
     state, ready, log = folder / "state", folder / "ready.json", folder / "log"
     command = [sys.executable, "-m", implementation, "--port", "0", "--state", str(state), "--ready-file", str(ready)]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | variables)
     try:
         _await_file(ready, process, log)
         described = ReadyFile.read(ready)

@@ -29,9 +29,20 @@ def rendered(
     certificate: CertificateFiles = CERTIFICATE,
     asked: AskedOfClients | None = None,
     workers: int = 1,
+    added_cpu_us: float = 0.0,
+    added_delay_ms: float = 0.0,
 ) -> Rendered:
     deployment = deployments.find(name)
-    options = ServeOptions(state=Path("/s"), tls=tls, auth=auth, group=group, host=host, workers=workers)
+    options = ServeOptions(
+        state=Path("/s"),
+        tls=tls,
+        auth=auth,
+        group=group,
+        host=host,
+        workers=workers,
+        added_cpu_us=added_cpu_us,
+        added_delay_ms=added_delay_ms,
+    )
     site = Site(
         folder=folder,
         host=host,
@@ -422,6 +433,14 @@ class TestClientCertificates:
         result = rendered(name)
         assert Settings.from_environ(result.environment).client_ca is None
         assert not any("CERT_REQUIRED" in text or "CERT_OPTIONAL" in text for text in result.files.values())
+
+
+@pytest.mark.parametrize("name", ["flask-threaded", "quart-hypercorn-asyncio"])
+def test_an_addition_is_a_setting_of_the_device_and_nothing_without_one(name: str) -> None:
+    assert not any("ADDED" in variable for variable in rendered(name).environment)
+    added = rendered(name, added_cpu_us=6.5, added_delay_ms=1.0).environment
+    settings = Settings.from_environ(added)
+    assert (settings.added_cpu_us, settings.added_delay_ms) == (6.5, 1.0)
 
 
 def test_the_group_stands_in_openssls_configuration() -> None:

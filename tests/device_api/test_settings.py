@@ -44,6 +44,8 @@ WRITTEN = {
     "realm": ("a realm", "a realm"),
     "nonce_lifetime_s": ("1.5", 1.5),
     "log_level": ("debug", "debug"),
+    "added_cpu_us": ("6.5", 6.5),
+    "added_delay_ms": ("1", 1.0),
 }
 
 
@@ -89,6 +91,8 @@ def test_unset_and_empty_variables_leave_the_defaults() -> None:
         ("REPLAY_STORE", "disk", "is none that is known"),
         ("REPLAY_STORE", "shm:a/b", "is none that is known"),
         ("WORKERS", "0", "0 is too few"),
+        ("ADDED_CPU_US", "-1", "-1 is out of range; give 0 (nothing) to 1000000"),
+        ("ADDED_DELAY_MS", "nan", "nan is out of range"),
         ("NONCE_LIFETIME_S", "soon", "'soon' is not a number of seconds"),
         ("REALM", 'a"b', "cannot stand in a header"),
         ("REALM", "a:b", "cannot stand in a header"),

@@ -34,6 +34,7 @@ NOT_OF_DIGEST = {
     *("state", "host", "port", "threads", "connections", "pending_connections", "datastore", "ready_file", "log_level"),
     *("tls", "tls_backend", "tls_versions", "certificate", "key", "certificate_kind", "adhoc"),
     *("client_ca", "client_certificates"),
+    *("added_cpu_us", "added_delay_ms"),
 }
 
 
