@@ -7,18 +7,17 @@ disk), the trials that finished are on disk, and `resume` measures exactly those
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from harness.errors import UserError
 from harness.lab import Lab, Served, ServerFailedError
 from harness.pinning import Pinning
-from harness.plan import Plan
+from harness.plan import Plan, ServerKey
 from harness.progress import Display
 from harness.recording import Negotiated
-from harness.schedule import Start, Turn, arrivals_seed, remaining, schedule
+from harness.schedule import Turn, arrivals_seed, remaining, schedule
 from harness.trial_log import TrialLog
 from harness.trials import NegotiatedTls, Options, Trial
 from harness.window import Observation, VoidTrialError, figures
@@ -75,38 +74,46 @@ class Runner:
         started_s = self._clock_s()
         starts = remaining(schedule(self._plan), [trial.id for trial in self._log.run.trials])
         for start in starts:
-            self._measure_all(start)
+            self.measure(start.server, iter(start.turns))
         return Session(self._trials, self._measured_s, self._clock_s() - started_s)
 
-    def _measure_all(self, start: Start) -> None:
-        """Measure all turns of a start, on one server; on another one if that dies."""
-        turns = deque(start.turns)
-        while turns:
+    def measure(self, server: ServerKey, turns: Iterator[Turn]) -> None:
+        """Measure turns on one fresh server; on another one if that dies. Without a turn none is started.
+
+        A turn is asked for only when the trial of the one before is in the log, so that it may depend on it. After a
+        server that did not start, all further turns are noted as void: whoever makes them without end must stop at one.
+        Raises as `run` does.
+        """
+        turn = next(turns, None)
+        while turn is not None:
             try:
-                with self._lab.serve(start.server) as served:
-                    while turns:
-                        turn = turns.popleft()
+                with self._lab.serve(server) as served:
+                    while turn is not None:
                         self._display.turn(turn)
                         self._note(self._measure(turn, served))
+                        turn = next(turns, None)
                         if served.status() is not None:
                             break
             except ServerFailedError as error:
                 # The next block tries again; this block has no such figure.
-                for turn in turns:
+                while turn is not None:
                     self._note(self._void(turn, f"the server did not start: {error}", None, None))
-                return
+                    turn = next(turns, None)
 
     def _measure(self, turn: Turn, served: Served) -> Trial:
         started = self._now()
         threads, tls = served.threads, served.tls
-        observation = served.measure(turn.cell, self._plan.window_s, seed=arrivals_seed(self._plan, turn))
+        observation = served.measure(turn.cell, self._window_s(turn), seed=arrivals_seed(self._plan, turn))
         return self._trial(turn, observation, threads, tls, started)
+
+    def _window_s(self, turn: Turn) -> float:
+        return turn.window_s or self._plan.window_s
 
     def _trial(
         self, turn: Turn, observation: Observation, threads: int | None, tls: NegotiatedTls | None, started: datetime
     ) -> Trial:
         try:
-            seen = figures(observation, cell=turn.cell, window_s=self._plan.window_s, pinning=self._pinning)
+            seen = figures(observation, cell=turn.cell, window_s=self._window_s(turn), pinning=self._pinning)
         except VoidTrialError as error:
             return self._void(turn, str(error), threads, tls)
         return Trial(
@@ -145,7 +152,7 @@ class Runner:
             requests_per_connection=turn.cell.requests_per_connection,
             options=_options(turn, threads),
             started=self._now().isoformat(timespec="seconds"),
-            window_s=self._plan.window_s,
+            window_s=self._window_s(turn),
             requests=0,
             tls=tls,
             doubts=(doubt,),

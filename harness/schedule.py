@@ -7,6 +7,7 @@ connections cost Quart on Hypercorn without TLS 465 µs of CPU on a fresh proces
 connections (means of 6 and 4 blocks). In random order that fell upon one side of a difference more
 often than upon the other, and TLS seemed to save CPU. In a fixed order, those that leave least behind first, the cells
 that are compared have the same past, as far as their plans are alike.
+`harness.adaptive` says what further blocks measure.
 """
 
 from __future__ import annotations
@@ -39,25 +40,36 @@ class Start:
 
 
 def schedule(plan: Plan) -> tuple[Start, ...]:
-    """Return all server starts of a run: block after block, random within; on one server in `_traces` order."""
+    """Return the server starts of the blocks that every run of the plan has."""
+    return tuple(
+        start
+        for block in range(plan.blocks)
+        for start in block_starts(plan, block, plan.cells, first=block * len(plan.cells))
+    )
+
+
+def block_starts(plan: Plan, block: int, cells: Collection[Cell], *, first: int) -> tuple[Start, ...]:
+    """Return the server starts of one block: in random order; what is measured on one server in that of `traces`.
+
+    cells: what the block measures. first: the position of its first trial in the whole run.
+    """
+    # A generator of its own: the order of a block does not depend on how many blocks there are.
+    drawn = random.Random(f"{plan.seed}/{block}")  # noqa: S311 - an order, not a secret
+    servers = [server for server in plan.servers if any(cell.server == server for cell in cells)]
+    drawn.shuffle(servers)
     starts: list[Start] = []
-    order = 0
-    for block in range(plan.blocks):
-        # A generator of its own: the order of a block does not depend on how many blocks there are.
-        drawn = random.Random(f"{plan.seed}/{block}")  # noqa: S311 - an order, not a secret
-        servers = list(plan.servers)
-        drawn.shuffle(servers)
-        for server in servers:
-            cells = sorted(plan.cells_on(server), key=_traces)
-            turns = [Turn(order + i, TrialId(block, cell.name), cell) for i, cell in enumerate(cells)]
-            order += len(turns)
-            starts.append(Start(block, server, tuple(turns)))
+    for server in servers:
+        on_it = sorted((cell for cell in cells if cell.server == server), key=traces)
+        turns = [Turn(first + place, TrialId(block, cell.name), cell) for place, cell in enumerate(on_it)]
+        first += len(turns)
+        starts.append(Start(block, server, tuple(turns)))
     return tuple(starts)
 
 
-def _traces(cell: Cell) -> tuple[int, int, float]:
+def traces(cell: Cell) -> tuple[int, int, float, int]:
     """Sort by how much a cell leaves behind in the server: by its kind, then by how hard it pushes."""
-    return SCENARIOS.index(cell.scenario), cell.load.clients, cell.load.rate_per_s
+    # The fewer requests a connection has, the more connections there are.
+    return SCENARIOS.index(cell.scenario), cell.load.clients, cell.load.rate_per_s, -cell.requests_per_connection
 
 
 def arrivals_seed(plan: Plan, turn: Turn) -> int:

@@ -194,6 +194,47 @@ class TestResume:
         assert again.started == []
 
 
+class TestTurnsThatDependOnResults:
+    """`Runner.measure` asks for the next turn only when the last one's trial is in the log."""
+
+    CELL = PLAN.cells[0]
+
+    def turns(self, log: TrialLog, seen: list[int], count: int = 3) -> Iterator[Turn]:
+        for step in range(count):
+            seen.append(len(log.run.trials))
+            if log.run.trials and not log.run.trials[-1].requests:
+                return
+            yield Turn(step, TrialId(step, "capacity of it"), self.CELL, window_s=1.0)
+
+    def go(self, folder: Path, lab: FakeLab, *, count: int = 3) -> tuple[list[int], Run]:
+        seen: list[int] = []
+        with TrialLog.create(folder, synthetic.run(PLAN).header) as log:
+            runner = Runner(PLAN, log, lab, SilentDisplay(), PINNING, now=lambda: NOW, clock_s=clock())
+            runner.measure(self.CELL.server, self.turns(log, seen, count))
+        return seen, read_run(folder)
+
+    def test_each_sees_the_trials_before_it(self, tmp_path: Path) -> None:
+        lab = FakeLab()
+        seen, run = self.go(tmp_path, lab)
+        assert seen == [0, 1, 2]
+        assert [trial.id for trial in run.trials] == [TrialId(step, "capacity of it") for step in range(3)]
+        assert lab.started == lab.stopped == [self.CELL.server]
+
+    def test_without_a_turn_no_server_is_started(self, tmp_path: Path) -> None:
+        lab = FakeLab()
+        assert self.go(tmp_path, lab, count=0)[1].trials == ()
+        assert lab.started == []
+
+    def test_a_server_that_dies_has_left_a_void_trial_by_then(self, tmp_path: Path) -> None:
+        lab = FakeLab(lambda _cell, _count: replace(steady(), server_status=-9))
+        assert len(self.go(tmp_path, lab)[1].trials) == 1
+        assert lab.started == lab.stopped == [self.CELL.server]
+
+    def test_a_server_that_does_not_start_voids_the_first_turn(self, tmp_path: Path) -> None:
+        run = self.go(tmp_path, FakeLab(refuses=lambda _server: True))[1]
+        assert [trial.doubts for trial in run.trials] == [("the server did not start: it wrote nothing",)]
+
+
 class TestTrouble:
     """What goes wrong in one trial stays in it."""
 
