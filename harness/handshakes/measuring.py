@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import random
-import select
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import Final, Self
 
 from certs import CertificateFiles, KeyKind, openssl_configuration
 from device_api.state import open_state
 from harness.environment import processor
-from harness.errors import UserError
 from harness.handshakes.figures import (
     Block,
     Cannot,
@@ -33,6 +26,7 @@ from harness.handshakes.figures import (
     subjects,
 )
 from harness.handshakes.timing import DEFAULT_LEAST_S
+from harness.line_process import LineProcess
 
 BLOCK_S: Final = 4.0  # about what a block takes
 _ANSWER_LIMIT_S: Final = 60.0  # far beyond what any answer takes
@@ -40,10 +34,6 @@ _ANSWER_LIMIT_S: Final = 60.0  # far beyond what any answer takes
 # A client of TLS 1.2 has to name the curve of an ECDSA certificate among its groups (RFC 8422 section 5.1.1); it comes
 # second, so that no key exchange uses it.
 _CURVE_OF_THE_KEY: Final = "P-256"
-
-
-class WorkerFailedError(UserError):
-    """A worker that ended, or did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +63,7 @@ def measure_blocks(
     """Measure the blocks with these numbers, one after another.
 
     wanted: what is measured; None measures everything. cpus: one of them is used. least_s: time for each subject in a
-    block. tick: called after each subject. Raises WorkerFailedError, CertificateError.
+    block. tick: called after each subject. Raises ProcessFailedError, CertificateError.
     """
     known_cannot: dict[tuple[Stack, str], Cannot] = {}
     for number in numbers:
@@ -132,26 +122,20 @@ def _measure_block(
 
 
 class Worker:
-    """A running `harness.handshakes.worker`; leaving it as a context manager ends it. Raises WorkerFailedError."""
+    """A running `harness.handshakes.worker`; leaving it as a context manager ends it. Raises ProcessFailedError."""
 
     def __init__(self, stack: Stack, group: str, certificates: Certificates, cpu: int) -> None:
-        self._name = f"{stack} with {group}"
-        self._exit = ExitStack()
         with ExitStack() as opening:
-            folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="bench-handshakes-")))
-            configuration = folder / "openssl.cnf"
-            configuration.write_text(openssl_configuration(f"{group}:{_CURVE_OF_THE_KEY}"), encoding="ascii")
-            self._errors: IO[bytes] = opening.enter_context((folder / "errors").open("w+b"))
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.handshakes.worker"],
-                env={**os.environ, "OPENSSL_CONF": str(configuration)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                start_new_session=True,  # Ctrl-C in the terminal is for us, who end it
+            environment = opening.enter_context(group_environment(f"{group}:{_CURVE_OF_THE_KEY}"))
+            self._process = opening.enter_context(
+                LineProcess(
+                    "harness.handshakes.worker",
+                    name=f"handshakes cannot be measured: the process for {stack} with {group}",
+                    answer_limit_s=_ANSWER_LIMIT_S,
+                    environment=environment,
+                )
             )
-            opening.callback(self._end)
-            hello = self._ask(
+            hello = self._process.ask(
                 {
                     "stack": str(stack),
                     "group": group,
@@ -169,8 +153,8 @@ class Worker:
             self._exit = opening.pop_all()
 
     def measure(self, subject: Subject, least_s: float) -> Figure:
-        """Have it measure a subject. Raises WorkerFailedError."""
-        return figure_from_json(self._ask({"subject": subject_to_json(subject), "least_s": least_s}))
+        """Have it measure a subject. Raises ProcessFailedError."""
+        return figure_from_json(self._process.ask({"subject": subject_to_json(subject), "least_s": least_s}))
 
     def __enter__(self) -> Self:
         return self
@@ -180,38 +164,14 @@ class Worker:
     ) -> None:
         self._exit.close()
 
-    def _ask(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
-        answers = self._pipe(self._process.stdout)
-        try:
-            questions = self._pipe(self._process.stdin)
-            questions.write(json.dumps(question).encode() + b"\n")
-            questions.flush()
-        except BrokenPipeError as error:
-            raise self._failed("ended") from error
-        if not select.select([answers], [], [], _ANSWER_LIMIT_S)[0]:
-            raise self._failed(f"did not answer within {_ANSWER_LIMIT_S:g} s")
-        line = answers.readline()  # there is one answer to a question: nothing can wait in the buffer
-        if not line:
-            raise self._failed("ended")
-        answer: Mapping[str, Any] = json.loads(line)
-        return answer
 
-    def _failed(self, how: str) -> WorkerFailedError:
-        self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        reason = f": {last}" if last else ""
-        return WorkerFailedError(f"handshakes cannot be measured: the process for {self._name} {how}{reason}")
+@contextmanager
+def group_environment(groups: str) -> Iterator[dict[str, str]]:
+    """Give the environment of a process whose TLS, in either library, has these groups, best first, while it starts.
 
-    @staticmethod
-    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-        if pipe is None:
-            raise TypeError("started with pipes")
-        return pipe
-
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(BrokenPipeError):  # a question that was never read
-                self._pipe(pipe).close()
+    groups: with colons between them. The file lies there as long as the context lasts.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-handshakes-") as folder:
+        configuration = Path(folder) / "openssl.cnf"
+        configuration.write_text(openssl_configuration(groups), encoding="ascii")
+        yield {"OPENSSL_CONF": str(configuration)}

@@ -10,7 +10,8 @@ import pytest
 from certs import CertificateFiles, KeyKind
 from harness.handshakes.comparison import Comparison
 from harness.handshakes.figures import POST_QUANTUM_GROUP, USUAL_GROUP, Block, Part, Stack, Subject, subjects
-from harness.handshakes.measuring import Certificates, WorkerFailedError, certificates_in, measure_blocks, shuffled
+from harness.handshakes.measuring import Certificates, certificates_in, measure_blocks, shuffled
+from harness.line_process import ProcessFailedError
 from harness.pinning import choose_pinning
 
 WANTED = [
@@ -80,7 +81,7 @@ class TestBlock:
 def test_a_worker_that_fails_is_one_line(certificates: Certificates, tmp_path: Path) -> None:
     nothing = CertificateFiles(chain=tmp_path / "none.pem", key=tmp_path / "none-key.pem")
     broken = Certificates(certificates.ca_file, {**certificates.files, KeyKind.ECDSA_P256: nothing})
-    with pytest.raises(WorkerFailedError) as caught:
+    with pytest.raises(ProcessFailedError) as caught:
         measured(broken, 1)
     assert "none.pem" in str(caught.value)
     assert "\n" not in str(caught.value)
