@@ -90,7 +90,7 @@ class Generator:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in the terminal is for the harness, which stops it in good order
-                preexec_fn=_before_exec(cpus, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
+                preexec_fn=before_exec(cpus, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
             )
 
     def has_enough(self, *, clients: int, window_s: float) -> bool:
@@ -175,7 +175,7 @@ def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
 
 
-def _before_exec(cpus: frozenset[int], parent: int) -> Callable[[], None]:
+def before_exec(cpus: frozenset[int], parent: int) -> Callable[[], None]:
     """Return what the child does before it becomes Locust: take its processor, and agree to die with its parent."""
     libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork
 
