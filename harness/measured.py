@@ -19,7 +19,7 @@ from enum import StrEnum
 import numpy as np
 
 from harness import histograms
-from harness.statistics import Interval, mean_interval, pair_blocks, ratio_interval
+from harness.statistics import Interval, mean_interval, pair_blocks, ratio_interval, ratio_p_value
 from harness.trials import Run, Trial
 
 PLAIN_TLS = "off"
@@ -159,6 +159,8 @@ class Measured:
                 continue
             cells[contender_of(trial), condition_of(trial)].append(trial)
         self.cells: Mapping[tuple[Contender, Condition], Sequence[Trial]] = dict(cells)
+        fixed = run.header.plan.get("blocks")
+        self.fixed_blocks = fixed if isinstance(fixed, int) else 0  # further ones came because of what these gave
 
     @property
     def contenders(self) -> list[Contender]:
@@ -210,15 +212,20 @@ class Measured:
 
     def level(self, contender: Contender, condition: Condition, figure: Figure) -> Interval:
         """Return the figure's mean over the blocks with its 95 % interval."""
-        return mean_interval(list(self.figures(contender, condition, figure).values()))
+        values = list(self.figures(contender, condition, figure).values())
+        return mean_interval(values, fixed_blocks=self.fixed_blocks)
 
     def ratio(
         self, left: Contender, right: Contender, condition: Condition, figure: Figure, *, level: float = 0.95
     ) -> Interval:
         """Return how many times right's figure left's is, compared block by block."""
-        return ratio_interval(
-            *pair_blocks(self.figures(left, condition, figure), self.figures(right, condition, figure)), level=level
-        )
+        paired = pair_blocks(self.figures(left, condition, figure), self.figures(right, condition, figure))
+        return ratio_interval(*paired, level=level, fixed_blocks=self.fixed_blocks)
+
+    def p_value(self, left: Contender, right: Contender, condition: Condition, figure: Figure) -> float:
+        """Return how likely figures at least so far apart are if the two do not differ, block by block."""
+        paired = pair_blocks(self.figures(left, condition, figure), self.figures(right, condition, figure))
+        return ratio_p_value(*paired, fixed_blocks=self.fixed_blocks)
 
     def latency(self, contender: Contender, condition: Condition, percent: float) -> Spread:
         """Return a percentile of the latency over all requests of all blocks, with the blocks' range."""

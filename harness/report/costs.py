@@ -98,7 +98,8 @@ def combine(measured: Measured, contender: Contender, terms: Sequence[Term]) -> 
     if not blocks:
         return None
     signed = list(zip(terms, figures, strict=True))
-    return mean_interval([math.fsum(term.sign * by_block[block] for term, by_block in signed) for block in blocks])
+    sums = [math.fsum(term.sign * by_block[block] for term, by_block in signed) for block in blocks]
+    return mean_interval(sums, fixed_blocks=measured.fixed_blocks)
 
 
 def connection_terms(new: Condition, base: Condition, plain_new: Condition | None) -> list[Term]:

@@ -117,6 +117,18 @@ class TestAgainstScipy:
                 assert (ours.low, ours.high) == pytest.approx(tuple(ends))
                 assert ours.excludes(1.0) == (ratio_p_value(a, b) < 1 - level)
 
+    def test_blocks_that_were_added_later_give_no_degrees_of_freedom(self) -> None:
+        logs = np.log(np.array(self.A) / self.B)
+        half = stats.t.ppf(0.975, 3) * stats.sem(logs)  # 4 of the 6 were fixed beforehand
+        interval = ratio_interval(self.A, self.B, fixed_blocks=4)
+        assert (interval.low, interval.high) == pytest.approx(tuple(np.exp([logs.mean() - half, logs.mean() + half])))
+        p_value = 2 * stats.t.sf(logs.mean() / stats.sem(logs), 3)
+        assert ratio_p_value(self.A, self.B, fixed_blocks=4) == pytest.approx(p_value)
+
+    @pytest.mark.parametrize("fixed", [0, 6, 8])
+    def test_fewer_blocks_than_were_fixed_are_what_they_are(self, fixed: int) -> None:
+        assert ratio_interval(self.A, self.B, fixed_blocks=fixed) == ratio_interval(self.A, self.B)
+
 
 class TestPValues:
     """At most 5 % of true hypotheses are under 0.05; too few blocks say nothing."""
