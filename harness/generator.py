@@ -176,7 +176,7 @@ def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def before_exec(cpus: frozenset[int], parent: int) -> Callable[[], None]:
-    """Return what the child does before it becomes Locust: take its processor, and agree to die with its parent."""
+    """Return what a child does before it becomes its program: take its processors, and agree to die with its parent."""
     libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork
 
     def prepare() -> None:

@@ -1,0 +1,308 @@
+"""The generator's own ceiling: how many requests a second one processor can send, beside a generator written in C.
+
+Against nginx where it is installed, else against `responder`, a server that does next to nothing. On a shared machine a
+rate says little, so the ceiling is 1 s over the CPU time that a request takes the generator: what it could send with a
+processor of its own that nobody takes from it. Both send requests on kept connections over TLS 1.3; ours answers the
+challenge and computes a Digest for each, which the C one cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Final
+
+import numpy as np
+
+from certs import KeyKind
+from device_api.state import DeviceState, open_state
+from harness.calibration.responder import ANSWER, CHALLENGE
+from harness.generator import Generator, GeneratorFailedError, before_exec, command
+from harness.load import Load
+from harness.pinning import Pinning
+from harness.plan import SLICE_S, Cell, ServerKey
+from harness.recording import RecordingError, read_recording
+
+CONNECTIONS: Final = 16
+BLOCKS: Final = 3
+WINDOW_S: Final = 2.0
+MOST_OF_PEER: Final = 1.5  # times the C generator's CPU time for a request
+
+_CELL: Final = Cell(
+    server=ServerKey(deployment="flask-threaded"),  # its options alone matter: the server is another
+    scenario="keep-alive",
+    load=Load(clients=CONNECTIONS),
+)
+_WARM_UP_SLICES: Final = 2
+_OPEN_PATH: Final = "/open"  # nginx answers it without a challenge
+_LOOK_EVERY_S: Final = 0.05
+_START_LIMIT_S: Final = 5.0
+
+_NGINX: Final = Template("""\
+daemon off;
+master_process off;
+pid $folder/nginx.pid;
+error_log $folder/nginx.log;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    client_body_temp_path $folder/body;
+    proxy_temp_path $folder/proxy;
+    fastcgi_temp_path $folder/fastcgi;
+    uwsgi_temp_path $folder/uwsgi;
+    scgi_temp_path $folder/scgi;
+    keepalive_requests 1000000000;
+    default_type application/yang-data+json;
+    server {
+        listen 127.0.0.1:$port ssl;
+        ssl_certificate $chain;
+        ssl_certificate_key $key;
+        ssl_protocols TLSv1.3;
+        location $open_path { return 200 '$answer'; }
+        location / {
+            add_header WWW-Authenticate $$challenge always;
+            if ($$http_authorization = "") { return 401; }
+            return 200 '$answer';
+        }
+    }
+    map $$http_authorization $$challenge {
+        "" '$challenge';
+    }
+}
+""")
+
+
+class CeilingFailedError(Exception):
+    """There is no figure; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """CPU time of generators for a request, block by block."""
+
+    server: str  # whom they asked: "nginx", "a trivial server"
+    ours_us: tuple[float, ...]
+    peer: str | None  # "wrk", "h2load"; None: neither is installed
+    peer_us: tuple[float, ...] = ()
+
+    @property
+    def us(self) -> float:
+        """Ours: the median of the blocks."""
+        return float(np.median(self.ours_us))
+
+    @property
+    def requests_per_s(self) -> float:
+        """The ceiling of one processor."""
+        return 1e6 / self.us
+
+    @property
+    def of_peer(self) -> float | None:
+        """Return how many times the C generator's CPU time ours is, by the median of the blocks; None without one."""
+        if self.peer is None:
+            return None
+        return float(np.median(np.array(self.ours_us) / np.array(self.peer_us)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """A generator in C. count: finds how many requests it made in what it printed."""
+
+    name: str
+    argv: tuple[str, ...]
+    count: re.Pattern[str]
+    failed: re.Pattern[str]
+
+
+_PEERS: Final = (
+    _Peer(
+        "wrk",
+        ("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{WINDOW_S:.0f}s"),
+        re.compile(r"(\d+) requests in"),
+        re.compile(r"Socket errors|Non-2xx"),
+    ),
+    _Peer(
+        "h2load",
+        ("h2load", "--h1", "-t1", f"-c{CONNECTIONS}", f"-D{WINDOW_S:.0f}"),
+        re.compile(r"(\d+) succeeded"),
+        re.compile(r"status codes: 0 2xx"),
+    ),
+)
+
+
+def installed_peer(which: Callable[[str], str | None] = shutil.which) -> _Peer | None:
+    """Return the first generator in C that is installed."""
+    return next((peer for peer in _PEERS if which(peer.argv[0])), None)
+
+
+def installed_nginx(which: Callable[[str], str | None] = shutil.which) -> str | None:
+    """Return the path of nginx; Debian keeps it where only root's path leads."""
+    return which("nginx") or (path if os.access(path := "/usr/sbin/nginx", os.X_OK) else None)
+
+
+def measure_ceiling(
+    state_folder: Path,
+    pinning: Pinning,
+    *,
+    seed: int,
+    tick: Callable[[], None] = lambda: None,
+    nginx: str | None = None,
+    peer: _Peer | None = None,
+) -> Ceiling:
+    """Measure both generators in turn, in random order in each block. About 20 s. Raises CeilingFailedError.
+
+    nginx, peer: what `installed_nginx` and `installed_peer` found; without nginx the trivial server is asked.
+    """
+    ours: list[float] = []
+    theirs: list[float] = []
+    order = random.Random(seed)  # noqa: S311 - an order, not a secret
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-ceiling-") as name:
+            folder = Path(name)
+            state = open_state(state_folder)
+            with _nginx(nginx, folder, state, pinning) if nginx else _responder(folder, state, pinning) as server:
+                for _ in range(BLOCKS):
+                    for turn in order.sample(["ours", "theirs"], 2):
+                        if turn == "ours":
+                            ours.append(_ours(server, state_folder, pinning, folder, tick))
+                        elif peer is not None:
+                            theirs.append(_theirs(peer, server, pinning, folder))
+                return Ceiling(
+                    server=server.name,
+                    ours_us=tuple(ours),
+                    peer=peer.name if peer else None,
+                    peer_us=tuple(theirs),
+                )
+    except (GeneratorFailedError, RecordingError, OSError) as error:
+        raise CeilingFailedError(" ".join(str(error).split())) from error
+
+
+def _ours(server: _Server, state: Path, pinning: Pinning, folder: Path, tick: Callable[[], None]) -> float:
+    """Return our CPU time for a request, Locust and its statistics included, in µs."""
+    record = folder / "recording.jsonl"
+    record.unlink(missing_ok=True)
+    argv = command(_CELL, url=server.url, state=state, limit_s=60, record=record, seed=1)
+    # The slices of the warm-up, and one for what the harness cuts off itself at both ends.
+    window_s = WINDOW_S + (_WARM_UP_SLICES + 1) * SLICE_S
+    with Generator(argv, record=record, cpus=pinning.generator, log=folder / "locust.log") as generator:
+        while not generator.has_enough(clients=CONNECTIONS, window_s=window_s):
+            tick()
+            time.sleep(_LOOK_EVERY_S)
+        generator.stop()
+    whole = [piece for piece in read_recording(record).slices if piece.users == CONNECTIONS and piece.requests]
+    counted = whole[_WARM_UP_SLICES:-1]
+    failed = [reason for piece in counted for reason in piece.errors]
+    if failed or not counted:
+        raise CeilingFailedError(f"our generator failed: {failed[0] if failed else 'too few slices'}")
+    requests = sum(piece.requests for piece in counted)
+    return sum(piece.generator_cpu_us for piece in counted) / requests
+
+
+def _theirs(peer: _Peer, server: _Server, pinning: Pinning, folder: Path) -> float:
+    """Return the CPU time for a request of a generator in C, its start and its handshakes included, in µs."""
+    output = folder / "peer.log"
+    with output.open("wb") as stdout:
+        process = subprocess.Popen(
+            [*peer.argv, f"{server.url}{_OPEN_PATH}"],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=before_exec(pinning.generator, os.getpid()),  # noqa: PLW1509 - as harness.generator does
+        )
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        process.returncode = os.waitstatus_to_exitcode(status)
+    text = output.read_text(encoding="utf-8", errors="replace")
+    counted = peer.count.search(text)
+    if process.returncode or counted is None or not int(counted[1]) or peer.failed.search(text):
+        raise CeilingFailedError(f"{peer.name} failed with status {process.returncode}")
+    return (usage.ru_utime + usage.ru_stime) * 1e6 / int(counted[1])
+
+
+@contextmanager
+def _nginx(program: str, folder: Path, state: DeviceState, pinning: Pinning) -> Iterator[_Server]:
+    files = state.certificate(KeyKind.ECDSA_P256)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        _NGINX.substitute(
+            folder=folder,
+            port=port,
+            chain=files.chain,
+            key=files.key,
+            answer=ANSWER,
+            challenge=CHALLENGE,
+            open_path=_OPEN_PATH,
+        ),
+        encoding="utf-8",
+    )
+    argv = [program, "-e", str(folder / "nginx.log"), "-c", str(configuration)]
+    with _running(argv, pinning, stdout=subprocess.DEVNULL) as process:
+        _await_listening("nginx", port, process)
+        yield _Server("nginx", f"https://127.0.0.1:{port}")
+
+
+@contextmanager
+def _responder(folder: Path, state: DeviceState, pinning: Pinning) -> Iterator[_Server]:
+    del folder
+    files = state.certificate(KeyKind.ECDSA_P256)
+    argv = [sys.executable, "-m", "harness.calibration.responder", str(files.chain), str(files.key)]
+    with _running(argv, pinning, stdout=subprocess.PIPE) as process:
+        if process.stdout is None:
+            raise TypeError("started with a pipe")
+        line = process.stdout.readline()  # empty if it ended
+        if not line:
+            raise CeilingFailedError(f"the trivial server ended with status {process.wait()}")
+        yield _Server("a trivial server", f"https://127.0.0.1:{int(line)}")
+        process.stdout.close()
+
+
+@contextmanager
+def _running(argv: list[str], pinning: Pinning, *, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in the terminal is for the harness
+        preexec_fn=before_exec(pinning.server, os.getpid()),  # noqa: PLW1509 - as harness.generator does
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await_listening(name: str, port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < deadline_s and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(_LOOK_EVERY_S)
+    raise CeilingFailedError(f"{name} did not start")
