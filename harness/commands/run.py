@@ -33,11 +33,11 @@ from harness.run import Runner, Session
 from harness.trial_log import TrialLog
 from harness.trials import RunHeader, read_run
 
-_GUESSED_OVERHEAD_S: Final = 1.5  # of a trial: starting the generator, warm-up, its share of a server start
+GUESSED_OVERHEAD_S: Final = 1.5  # of a trial: starting the generator, warm-up, its share of a server start
 _FILES_BESIDE_CLIENTS: Final = 100  # open files of a generator or a server that are no connections
 
 
-class _TerminatedError(KeyboardInterrupt):
+class TerminatedError(KeyboardInterrupt):
     """SIGTERM: the same as Ctrl-C, but for the exit status."""
 
 
@@ -71,9 +71,9 @@ def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Pat
     pinning = choose_pinning()
     lab = RealLab(state, pinning)
     if resume is None:
-        plan, folder, log = _begin(plan_name or "quick", out, state, lab, pinning)
+        plan, folder, log = begin(plan_name or "quick", out, state, lab, pinning)
     else:
-        plan, folder, log = _go_on(resume, state, lab, pinning)
+        plan, folder, log = go_on(resume, state, lab, pinning)
     with log:
         status = _measure(plan, folder, log, lab, pinning, state)
     if status == 0:
@@ -81,7 +81,7 @@ def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Pat
     context.exit(status)
 
 
-def _begin(plan_name: str, out: Path, state: Path, lab: RealLab, pinning: Pinning) -> tuple[Plan, Path, TrialLog]:
+def begin(plan_name: str, out: Path, state: Path, lab: RealLab, pinning: Pinning) -> tuple[Plan, Path, TrialLog]:
     """Check everything that can be checked beforehand, then make the run's folder."""
     text = find_plan(plan_name)
     plan = text.parse(deployments=deployments.names())
@@ -100,7 +100,8 @@ def _begin(plan_name: str, out: Path, state: Path, lab: RealLab, pinning: Pinnin
     return plan, folder, log
 
 
-def _go_on(folder: Path, state: Path, lab: RealLab, pinning: Pinning) -> tuple[Plan, Path, TrialLog]:
+def go_on(folder: Path, state: Path, lab: RealLab, pinning: Pinning) -> tuple[Plan, Path, TrialLog]:
+    """Go on with what is in a folder, on the same machine as before. Raises UserError."""
     header = read_run(folder).header
     plan = parse(header.plan, source=f"the run in {folder}", deployments=deployments.names())
     check_same(header.environment, describe_environment(pinning))
@@ -133,19 +134,19 @@ def _allow_open_files(needed: int) -> None:
 
 def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pinning, state: Path) -> int:
     """Measure what is missing; return the exit status."""
-    display = choose_display(Console(stderr=True), plan.window_s + _GUESSED_OVERHEAD_S)
+    display = choose_display(Console(stderr=True), plan.window_s + GUESSED_OVERHEAD_S)
     lab.on_tick(display.tick)
     done = len(log.run.trials)
     display.start(done=done, total=plan.trials, folder=str(folder))
     before = stay_off(pinning)
     try:
-        with _sigterm_as_interrupt():
+        with sigterm_as_interrupt():
             session = Runner(plan, log, lab, display, pinning).run()
             display.close()
             _measure_handshakes(plan, folder, pinning, state)
     except KeyboardInterrupt as error:
         _say_how_to_go_on(display, log, plan, folder, state)
-        return 128 + (signal.SIGTERM if isinstance(error, _TerminatedError) else signal.SIGINT)
+        return 128 + (signal.SIGTERM if isinstance(error, TerminatedError) else signal.SIGINT)
     except BaseException:
         display.close()
         raise
@@ -189,11 +190,11 @@ def _sum_up(session: Session, log: TrialLog, plan: Plan) -> None:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM stop servers and keep what finished, just as Ctrl-C does."""
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise _TerminatedError
+        raise TerminatedError
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
