@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.plan import Cell, Plan
 from harness.plan_files import load_plan
@@ -63,6 +64,9 @@ class Costs:
         default_factory=lambda: {"flask-threaded": 180.0, "quart-hypercorn-asyncio": 420.0}
     )
     other_request: float = 300.0  # a deployment that is not in `request`
+    route: float = 40.0  # of that, the route's: what a check of health does not take
+    datastore: float = 70.0  # a read of one interface, beyond the route
+    interaction: float = 0.0  # what Digest takes more on a new connection with TLS: no part holds it
     digest: float = 30.0  # a request, nonce reused
     challenge: float = 60.0  # the 401 before a request
     tls_records: float = 25.0  # a request
@@ -77,6 +81,7 @@ class Costs:
             ("1.2", "ecdsa-p256", "resumed"): 90.0,
         }
     )
+    wire_us: float = 80.0  # of a request's latency, beside the server's CPU: wake-ups, the kernel, the client
     slow_io_ms: float = 100.0  # how long an echo takes, apart from CPU
     slow_at_once: Mapping[str, float] = field(  # how many slow requests a deployment serves at the same time
         default_factory=lambda: {"flask-threaded": 16.0, "quart-hypercorn-asyncio": math.inf}
@@ -97,17 +102,21 @@ class Costs:
         """Return the true server CPU of one request of a cell."""
         server = cell.server
         cost = self.request.get(server.deployment, self.other_request)
-        if server.auth == "digest":
-            cost += self.digest
-            if cell.scenario == "challenge":
-                cost += self.challenge
+        if cell.scenario == "health":
+            cost -= self.route
+        elif server.auth == "digest":
+            cost += self.digest + (self.challenge if cell.scenario == "challenge" else 0.0)
+        if cell.scenario == "one-interface":
+            cost += self.datastore
         if server.uses_tls:
             cost += self.tls_records
-        if cell.scenario in {"full-handshake", "resumed-handshake"}:
-            cost += self.connection
+        if cell.scenario in {"full-handshake", "resumed-handshake", "reconnecting"}:
+            connection = self.connection
             if server.uses_tls:
-                kind = cell.scenario.removesuffix("-handshake")
-                cost += self.handshake[server.tls.split("+")[-1], server.certificate_kind, kind]
+                kind = "resumed" if cell.scenario == "resumed-handshake" else "full"
+                connection += self.handshake[server.tls.split("+")[-1], server.certificate_kind, kind]
+                connection += self.interaction if server.auth == "digest" else 0.0
+            cost += connection / max(1, cell.requests_per_connection)
         return cost
 
 
@@ -125,6 +134,8 @@ def run(
     noise: float = 0.015,  # standard deviation of a trial's log cost
     drift: float = 0.1,  # standard deviation of a block's log cost, the same for all of its trials
     doubtful: Collection[TrialId] = (),
+    slowness: float = 1.0,  # of the machine throughout the run: multiplies every cost
+    reference_noise: float | None = None,  # standard deviation of the log of each trial's reference; None: it has none
 ) -> Run:
     """Make a finished run. The trials in `doubtful` carry a doubt."""
     whole = whole or plan()
@@ -132,12 +143,15 @@ def run(
     random = np.random.default_rng(seed)
     trials: list[Trial] = []
     for block in range(whole.blocks):
-        drifted = math.exp(random.normal(0, drift))
+        drifted = slowness * math.exp(random.normal(0, drift))
         for index in random.permutation(len(whole.cells)):
             cell = whole.cells[index]
             slowdown = drifted * math.exp(random.normal(0, noise))
             doubts = ("the generator was the limit",) if TrialId(block, cell.name) in doubtful else ()
-            trials.append(_trial(cell, block, len(trials), whole.window_s, costs, slowdown, random, doubts=doubts))
+            trial = _trial(cell, block, len(trials), whole.window_s, costs, slowdown, random, doubts=doubts)
+            if reference_noise is not None:
+                trial = replace(trial, reference_us=1000 * drifted * math.exp(random.normal(0, reference_noise)))
+            trials.append(trial)
     header = RunHeader(
         plan=whole.to_json(),
         plan_hash=whole.hash,
@@ -170,13 +184,13 @@ def _trial(
 ) -> Trial:
     server = cell.server
     cpu_us = costs.per_request_us(cell) * slowdown
-    rate = 0.97e6 / cpu_us
+    rate = min(0.97e6 / cpu_us, cell.load.rate_per_s or cell.load.clients * 1e6 / (cpu_us + costs.wire_us))
     if cell.scenario == "slow-io":
         at_once = min(float(cell.load.clients), costs.slow_at_once.get(server.deployment, math.inf))
         rate = min(rate, at_once / (costs.slow_io_ms / 1000 + cpu_us / 1e6))
     requests = int(rate * window_s)
-    connects = cell.scenario in {"full-handshake", "resumed-handshake"} and server.uses_tls
-    full = requests if connects and cell.scenario == "full-handshake" else 0
+    connects = cell.scenario in {"full-handshake", "resumed-handshake", "reconnecting"} and server.uses_tls
+    full = requests // max(1, cell.requests_per_connection) if connects and cell.scenario != "resumed-handshake" else 0
     resumed = requests if connects and cell.scenario == "resumed-handshake" else 0
     handshake_us = _latencies(full + resumed, 1.5 * 350 * slowdown, random)
     return Trial(
@@ -185,6 +199,7 @@ def _trial(
         deployment=server.deployment,
         scenario=cell.scenario,
         load=cell.load,
+        requests_per_connection=cell.requests_per_connection,
         options=Options(
             tls=server.tls,
             auth=server.auth,
@@ -195,7 +210,9 @@ def _trial(
         started="2025-11-24T08:00:00+00:00",
         window_s=window_s,
         requests=requests,
-        latency_us=_latencies(requests, cell.load.clients / rate * 1e6, random),
+        latency_us=_queued(requests, rate, cpu_us, costs.wire_us, random)
+        if cell.load.is_open
+        else _latencies(requests, cell.load.clients / rate * 1e6, random),
         handshake_us=HandshakeTimes(full=handshake_us if full else {}, resumed=handshake_us if resumed else {}),
         handshakes=Handshakes(full=full, resumed=resumed),
         challenges=requests if cell.scenario == "challenge" and server.auth == "digest" else 0,
@@ -216,8 +233,20 @@ def _trial(
     )
 
 
+def _queued(count: int, rate: float, cpu_us: float, wire_us: float, random: np.random.Generator) -> dict[int, int]:
+    """Let answers wait in turn for one processor, as requests at random moments do (Lindley's recursion)."""
+    steps = cpu_us - random.exponential(1e6 / rate, count)
+    steps[:1] = 0.0
+    walk = np.cumsum(steps)
+    return _histogram(walk - np.minimum.accumulate(walk) + cpu_us + wire_us)
+
+
 def _latencies(count: int, middle_us: float, random: np.random.Generator) -> dict[int, int]:
     """Spread answers around a median, with the long tail to the right that latencies have."""
-    values = np.clip(middle_us * np.exp(random.normal(0, 0.25, count)), 1, 5.9e7)
+    return _histogram(middle_us * np.exp(random.normal(0, 0.25, count)))
+
+
+def _histogram(values_us: NDArray[np.float64]) -> dict[int, int]:
+    values = np.clip(values_us, 1, 5.9e7)
     bins, counts = np.unique([bin_of(int(value)) for value in values], return_counts=True)
     return {int(number): int(how_many) for number, how_many in zip(bins, counts, strict=True)}

@@ -1,0 +1,81 @@
+"""The difference of two runs' figures: unpaired, on logs, by Welch's t test.
+
+Two runs are two samples of blocks that have nothing to do with each other, and one may be noisier or shorter than the
+other: hence Welch's test (B. L. Welch, "The generalization of 'Student's' problem when several different population
+variances are involved", Biometrika 34, 1947) and not Student's, which takes the two spreads to be the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from harness.statistics import MIN_BLOCKS_FOR_INTERVAL, Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far the logs of a figure lie above those of the run before."""
+
+    estimate: float  # of the mean of the logs after, less the mean before
+    error: float  # its standard error; infinite where there are too few blocks
+    freedom: float  # degrees of freedom, Welch's
+    blocks: int  # of the run that has fewer
+
+    @property
+    def ratio(self) -> float:
+        """How many times the figure before the figure after is."""
+        return math.exp(self.estimate)
+
+    def interval(self, *, level: float = 0.95) -> Interval:
+        """Return the ratio with its interval: (0, inf) where there are too few blocks."""
+        if not math.isfinite(self.error):
+            return Interval(self.ratio, 0.0, math.inf, self.blocks)
+        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
+        return Interval(self.ratio, math.exp(self.estimate - half), math.exp(self.estimate + half), self.blocks)
+
+    def p_beyond(self, margin: float) -> float:
+        """Return how likely a ratio so far out is, either way, if the true one is within a margin of 1.
+
+        At most 1 - level exactly when `interval` at that level lies beyond the margin. Too few blocks: 1.
+        """
+        beyond = abs(self.estimate) - math.log1p(margin)
+        if beyond <= 0 or not math.isfinite(self.error):
+            return 1.0
+        if self.error == 0:
+            return 0.0
+        return float(2 * stats.t.sf(beyond / self.error, self.freedom))
+
+
+def shift(before: Sequence[float], after: Sequence[float]) -> Shift:
+    """Compare the figures of two runs, one a block, all of them positive.
+
+    Under 3 blocks in either the error is infinite. No block at all: the estimate is NaN. Raises ValueError for a figure
+    that is not positive and finite.
+    """
+    left, right = _logs(before), _logs(after)
+    blocks = min(len(left), len(right))
+    if not blocks:
+        return Shift(math.nan, math.inf, math.nan, 0)
+    estimate = float(right.mean() - left.mean())
+    if blocks < MIN_BLOCKS_FOR_INTERVAL:
+        return Shift(estimate, math.inf, math.nan, blocks)
+    parts = [float(sample.var(ddof=1)) / len(sample) for sample in (left, right)]
+    variance = sum(parts)
+    if variance == 0:
+        return Shift(estimate, 0.0, float(len(left) + len(right) - 2), blocks)
+    # The Welch-Satterthwaite equation.
+    freedom = variance**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, (left, right), strict=True))
+    return Shift(estimate, math.sqrt(variance), freedom, blocks)
+
+
+def _logs(figures: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    sample = np.asarray(figures, dtype=np.float64)
+    if not np.all(np.isfinite(sample)) or np.any(sample <= 0):
+        raise ValueError("figures that are compared as ratios are positive and finite")
+    logs: np.ndarray[tuple[int], np.dtype[np.float64]] = np.log(sample)
+    return logs
