@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.costs import Costs
 from harness.measured import Contender, Measured, Scenario
 from harness.report import charts, words
 from harness.report.content import Mark, Plot, Section, Table, table
-from harness.report.costs import Costs
 from harness.report.naming import Names, server_of
 from harness.statistics import Interval
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import histograms
+from harness.costs import base_condition, combine, connection_terms, without_tls
 from harness.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us
 from harness.report import charts, words
 from harness.report.content import Plot, Section, Table, table
-from harness.report.costs import base_condition, combine, connection_terms, without_tls
 from harness.report.naming import Names, legend, series
 from harness.statistics import Interval
 

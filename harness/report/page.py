@@ -23,12 +23,12 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from harness.costs import Costs, costs
 from harness.handshakes.comparison import Comparison
 from harness.handshakes.figures import Block, read_blocks
 from harness.measured import Contender, Measured, Scenario
 from harness.report import abilities, breakdown, handshakes, in_memory, provenance, summary, trust, under_load, words
 from harness.report.content import Mark
-from harness.report.costs import Costs, costs
 from harness.report.decisions import Decision, Measure, Outcome, decide, how_sure
 from harness.report.flips import flips
 from harness.report.naming import SYMBOLS, Names, about, mark, set_up

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from harness.costs import costs
 from harness.measured import Measured, Scenario
-from harness.report.costs import costs
 from harness.report.decisions import NEEDS, Decision, Outcome, decide
 from harness.report.flips import NEVER, flips
 from harness.report.naming import Names
