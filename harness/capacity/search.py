@@ -29,7 +29,7 @@ from typing import Final
 from harness import histograms
 from harness.errors import UserError
 from harness.plan import SLICE_S, Plan, Search
-from harness.trials import NEIGHBOURS, SEARCHED, Trial, TrialId
+from harness.trials import BACKLOG, NEIGHBOURS, SEARCHED, STOLEN, UNSTEADY_RATE, Trial, TrialId
 
 RESOLUTION: Final = 1.03  # the lowest failed rate is at most so many times the highest that held, when bisected
 FIRST_STEP: Final = 1.15  # of the bracket; each further one is the square of the one before, up to
@@ -53,6 +53,7 @@ WINDOW_LIMITS: Final = 20  # a window is so many latency limits long: then 2.5 %
 BACKLOG_SHARE: Final = 0.5  # of the limit
 LONGEST_WINDOW_S: Final = 30.0
 
+_OTHERS: Final = (NEIGHBOURS, STOLEN)  # doubts that say: others slowed the server down
 SERVER_ENDED: Final = "the server ended by itself"  # how harness.window begins that doubt
 
 
@@ -163,15 +164,22 @@ def _by_what_went_wrong(trial: Trial) -> Judgement | None:
 def _by_latency(trial: Trial, limit_us: float) -> Judgement:
     (p99_us,) = histograms.percentiles(trial.latency_us, [99])
     grown_us = backlog_growth(trial) / trial.load.rate_per_s * 1e6
+    fell_behind = _doubt(trial, BACKLOG)
     said = f"p99 {p99_us / 1000:.3g} ms"
     if grown_us > BACKLOG_SHARE * limit_us:
         said += f", and in {trial.window_s:.3g} s the backlog grew by {grown_us / 1000:.0f} ms of requests"
+    elif fell_behind:
+        said += f", and {fell_behind}"
     elif p99_us <= limit_us:
-        # Neighbours slow a server down: what held in spite of them held, what failed beside them says nothing.
-        other = next((doubt for doubt in trial.doubts if not doubt.startswith(NEIGHBOURS)), None)
+        # What held in spite of others held; what failed beside them says nothing.
+        other = next((doubt for doubt in trial.doubts if not doubt.startswith((*_OTHERS, UNSTEADY_RATE))), None)
         return Judgement(Outcome.UNUSABLE, other) if other else Judgement(Outcome.HELD, said)
-    beside = next((doubt for doubt in trial.doubts if doubt.startswith(NEIGHBOURS)), None)
+    beside = _doubt(trial, *_OTHERS)
     return Judgement(Outcome.UNUSABLE, beside) if beside else Judgement(Outcome.FAILED, said)
+
+
+def _doubt(trial: Trial, *starts: str) -> str | None:
+    return next((doubt for doubt in trial.doubts if doubt.startswith(starts)), None)
 
 
 def _is_about_generator(doubt: str) -> bool:
@@ -193,7 +201,7 @@ def backlog_growth(trial: Trial) -> int:
 def window_s(search: Search, rate_per_s: float, purpose: Purpose, *, least_s: float = 0.0) -> float:
     """Return how long a step's window is, in whole slices: enough arrivals for its percentiles, and for a backlog.
 
-    Never over 30 s: at under 67 arrivals a second there are fewer than two thousand of them, and what is found is coarse.
+    Never over 30 s: at under 67 arrivals a second there are fewer than two thousand, and what is found is coarse.
     """
     arrivals = ARRIVALS_AT_SHARE if purpose is Purpose.LATENCY else ARRIVALS
     wanted_s = max(least_s, arrivals / rate_per_s, WINDOW_LIMITS * search.p99_ms / 1000)
@@ -400,8 +408,8 @@ class _Procedure:
         usable: list[Trial] = []
         for _ in range(TRIALS_AT_SHARE + TRIES - 1):
             trial = yield from self._trial(rate, Purpose.LATENCY)
-            beside_others = any(doubt.startswith(NEIGHBOURS) for doubt in trial.doubts)
-            if judge(trial, self._search).outcome is not Outcome.UNUSABLE and trial.requests and not beside_others:
+            outcome = judge(trial, self._search).outcome
+            if trial.requests and outcome is not Outcome.UNUSABLE and not _doubt(trial, *_OTHERS):
                 usable.append(trial)
             if len(usable) == TRIALS_AT_SHARE:
                 break
