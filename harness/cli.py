@@ -36,7 +36,9 @@ _COMMANDS: Final = {
     "probe": ("probe", "probe"),
     "handshakes": ("handshakes", "handshakes"),
     "run": ("run", "run"),
+    "calibrate": ("calibrate", "calibrate"),
     "report": ("report", "report"),
+    "compare": ("compare", "compare"),
 }
 
 _FIRST_STEPS = """\
@@ -47,7 +49,9 @@ bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is be
   bench serve NAME     serve it in one of them, to look at
   bench probe URL      what one handshake and one request take
   bench handshakes     what handshakes cost by key, version, group and TLS library
+  bench calibrate      does the bench itself find what is there, and nothing else?
   bench report DIR     write the report of a run again
+  bench compare A B    is a second run worse than the first, after an upgrade, say?
 
 Start with `bench run`. Each command explains itself with --help."""
 

@@ -28,12 +28,13 @@ import numpy as np
 
 from certs import KeyKind
 from device_api.state import DeviceState, open_state
+from harness.calibration.recorded import slices_so_far
 from harness.calibration.responder import ANSWER, CHALLENGE
 from harness.generator import Generator, GeneratorFailedError, before_exec, command
 from harness.load import Load
 from harness.pinning import Pinning
 from harness.plan import SLICE_S, Cell, ServerKey
-from harness.recording import RecordingError, read_recording
+from harness.recording import RecordingError, Slice
 
 CONNECTIONS: Final = 16
 BLOCKS: Final = 3
@@ -49,6 +50,7 @@ _WARM_UP_SLICES: Final = 2
 _OPEN_PATH: Final = "/open"  # nginx answers it without a challenge
 _LOOK_EVERY_S: Final = 0.05
 _START_LIMIT_S: Final = 5.0
+_LIMIT_S: Final = 60.0
 
 _NGINX: Final = Template("""\
 daemon off;
@@ -198,21 +200,26 @@ def _ours(server: _Server, state: Path, pinning: Pinning, folder: Path, tick: Ca
     """Return our CPU time for a request, Locust and its statistics included, in µs."""
     record = folder / "recording.jsonl"
     record.unlink(missing_ok=True)
-    argv = command(_CELL, url=server.url, state=state, limit_s=60, record=record, seed=1)
-    # The slices of the warm-up, and one for what the harness cuts off itself at both ends.
-    window_s = WINDOW_S + (_WARM_UP_SLICES + 1) * SLICE_S
+    argv = command(_CELL, url=server.url, state=state, limit_s=round(_LIMIT_S), record=record, seed=1)
     with Generator(argv, record=record, cpus=pinning.generator, log=folder / "locust.log") as generator:
-        while not generator.has_enough(clients=CONNECTIONS, window_s=window_s):
+        give_up_s = time.monotonic() + _LIMIT_S
+        while len(counted := _counted(record)) < WINDOW_S / SLICE_S:
+            if generator.has_ended or time.monotonic() > give_up_s:
+                raise CeilingFailedError("our generator did not measure for long enough")
             tick()
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(SLICE_S)
         generator.stop()
-    whole = [piece for piece in read_recording(record).slices if piece.users == CONNECTIONS and piece.requests]
-    counted = whole[_WARM_UP_SLICES:-1]
     failed = [reason for piece in counted for reason in piece.errors]
-    if failed or not counted:
-        raise CeilingFailedError(f"our generator failed: {failed[0] if failed else 'too few slices'}")
+    if failed:
+        raise CeilingFailedError(f"our generator failed: {failed[0]}")
     requests = sum(piece.requests for piece in counted)
     return sum(piece.generator_cpu_us for piece in counted) / requests
+
+
+def _counted(record: Path) -> tuple[Slice, ...]:
+    """Return what counts so far: the slices in which all clients were there, without the first ones."""
+    whole = [piece for piece in slices_so_far(record) if piece.users >= CONNECTIONS and piece.requests]
+    return tuple(whole[_WARM_UP_SLICES:])
 
 
 def _theirs(peer: _Peer, server: _Server, pinning: Pinning, folder: Path) -> float:

@@ -54,6 +54,7 @@ class Outcome(StrEnum):
     GOOD = "as it should be"
     OFF = "off"
     UNKNOWN = "cannot tell"
+    ABSENT = "not installed"
 
 
 class Addition(StrEnum):

@@ -18,13 +18,14 @@ from typing import Final
 from certs import KeyKind
 from deployments import DeploymentError, ServeOptions, start
 from harness import histograms
+from harness.calibration.recorded import slices_so_far
 from harness.clocks import Sample, TreeClocks, interpolate, process_tree
 from harness.errors import UserError
-from harness.generator import Generator, GeneratorFailedError, RecordingTail, command
+from harness.generator import Generator, GeneratorFailedError, command
 from harness.load import Arrivals, Load
 from harness.pinning import Pinning
 from harness.plan import SLICE_S, Cell, ServerKey
-from harness.recording import Recording, RecordingError, read_recording
+from harness.recording import Recording, RecordingError, Slice, read_recording
 
 RATE_PER_S: Final = 100.0
 WINDOW_S: Final = 10.0
@@ -41,7 +42,7 @@ _CELL: Final = Cell(
 )
 _SETTLE_S: Final = 1.0  # with all clients, before the window
 _STALL_AFTER_S: Final = 4.0  # in the window
-_LOOK_EVERY_S: Final = 0.05
+_LOOK_EVERY_S: Final = 0.1
 _LIMIT_S: Final = 60.0
 
 
@@ -179,7 +180,7 @@ class _Watch:
     def __init__(self, generator: Generator, record: Path, clocks: TreeClocks, tick: Callable[[], None]) -> None:
         self.samples: list[Sample] = []
         self._generator = generator
-        self._tail = RecordingTail(record)
+        self._record = record
         self._clocks = clocks
         self._tick = tick
         self._give_up_s = time.monotonic() + _LIMIT_S
@@ -187,27 +188,23 @@ class _Watch:
     def until_settled(self) -> int:
         """Wait until all clients have been there for a while; return when the slice ended that says so."""
         while True:
-            times_ns, users = self._look()
-            there = [time_ns for time_ns, count in zip(times_ns, users, strict=True) if count >= _CELL.load.clients]
+            there = [piece.monotonic_ns for piece in self._look() if piece.users >= _CELL.load.clients]
             if there and there[-1] - there[0] >= _SETTLE_S * 1e9:
                 return there[-1]
 
     def until(self, time_ns: int) -> None:
         """Wait until a slice ends at that time or later."""
-        while True:
-            times_ns, _ = self._look()
-            if times_ns and times_ns[-1] >= time_ns:
-                return
+        while not any(piece.monotonic_ns >= time_ns for piece in self._look()):
+            pass
 
-    def _look(self) -> tuple[list[int], list[int]]:
-        """Return the slices' times and clients, all so far, after a while. Raises StallFailedError."""
+    def _look(self) -> tuple[Slice, ...]:
+        """Return all slices so far, after a while; the clocks are read behind them. Raises StallFailedError."""
         if self._generator.has_ended:
             raise StallFailedError("the generator ended too early")
         if time.monotonic() > self._give_up_s:
             raise StallFailedError(f"the generator did not get there within {_LIMIT_S:g} s")
-        self.samples.append(self._clocks.sample())
         self._tick()
         time.sleep(_LOOK_EVERY_S)
-        seen = self._tail.read()
+        seen = slices_so_far(self._record)
         self.samples.append(self._clocks.sample())
         return seen
