@@ -95,8 +95,8 @@ def compare(
     """Hold a run against one made before.
 
     margin: how much worse counts, as a share. deciding: the figures that the status depends on. yardstick: what is
-    taken off as the machine's part: see `harness.comparing.yardstick`. strict: not to be able to tell of one deciding
-    row is no pass. Raises UserError for a yardstick that the runs do not have.
+    taken off as the machine's part: see `harness.comparing.yardstick`. strict: not to be able to tell of one cell is no
+    pass. Raises UserError for a yardstick that the runs do not have.
     """
     environments = before.header.environment, after.header.environment
     deciding = tuple(dict.fromkeys(deciding))
@@ -226,9 +226,9 @@ def _status(
 ) -> tuple[Status, str]:
     if any(row.judgement is Judgement.WORSE for row in rows):
         return Status.WORSE, ""
-    untold = [row for row in rows if row.judgement is Judgement.CANNOT_TELL]
+    untold = [row for row in rows if row.cells == 1 and row.judgement is Judgement.CANNOT_TELL]
     reason = _nothing_to_compare(rows, cells) or _gone(lost)
-    if not reason and len(untold) == len(rows):
+    if not reason and all(row.judgement is Judgement.CANNOT_TELL for row in rows):
         reason = "the runs are too noisy, or too short, to tell anything: more blocks, or a quieter machine"
     if not reason and strict and untold:
         others = f" and of {len(untold) - 1} more" if len(untold) > 1 else ""

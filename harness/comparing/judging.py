@@ -1,12 +1,13 @@
-"""What may be said of a ratio of two runs: better, worse, a tie, or that nothing can be said.
+"""What may be said of a ratio of two runs: better, worse, no worse, a tie, or that nothing can be said.
 
 The margin is how much worse counts. "Worse" is claimed only where the whole interval lies beyond it, "a tie" only where
-the whole interval lies within it, either way (an equivalence test, not the absence of a finding); everything else is
-"cannot tell".
+the whole interval lies within it, either way (an equivalence test, not the absence of a finding), "no worse" where it
+does not reach beyond it on the side that is worse (a non-inferiority test); everything else is "cannot tell".
 
 Many cells are many chances for a false alarm. So "worse" and "better" are corrected for their number (Holm): the
 interval of a cell that would be an alarm by itself is shown, and judged, as wide as the number of cells takes. A tie
-needs no correction: that nothing is worse is true only if it is true of each cell, and each is judged at its own level.
+needs no correction, nor does "no worse": that nothing is worse is true only if it is true of each cell, and each is
+judged at its own level.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Judgement(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     TIE = "a tie"
+    NO_WORSE = "no worse"  # perhaps better
     CANNOT_TELL = "cannot tell"
 
 
@@ -47,4 +49,7 @@ def judge(interval: Interval, *, margin: float, more_is_better: bool) -> Judgeme
         return Judgement.CANNOT_TELL
     if interval.beyond(margin):
         return Judgement.BETTER if (interval.low > 1) == more_is_better else Judgement.WORSE
-    return Judgement.TIE if interval.within(margin) else Judgement.CANNOT_TELL
+    if interval.within(margin):
+        return Judgement.TIE
+    worst = interval.reciprocal().high if more_is_better else interval.high
+    return Judgement.NO_WORSE if worst <= 1 + margin else Judgement.CANNOT_TELL
