@@ -1,23 +1,22 @@
 """The parts of a request's CPU, and which cells measure each.
 
 For most parts several pairs of cells would do. The first that was measured is taken, and those that stand first leave
-out what the part has nothing to do with: Digest is measured without TLS, TLS without Digest, the records with the least
-request that there is. So no part is made of the whole that it is to be a part of, and whether they add up to it is a
-question (`waterfall`) and no matter of course.
+out what the part has nothing to do with: Digest is measured without TLS, TLS without Digest. So no part is made of the
+whole that it is to be a part of, and whether they add up to it is a question (`waterfall`) and no matter of course.
 
-    server and framework   health, neither TLS nor Digest; behind a proxy: that of the same deployment without it
-    proxy                  health behind the proxy - health without it
-    route                  keep-alive - health, neither TLS nor Digest
-    Digest                 keep-alive with Digest - without, no TLS          | the same two with TLS
-    datastore              one-interface - keep-alive, neither TLS nor Digest | both with TLS and Digest
-    TLS records            health with TLS - without, no Digest | keep-alive, no Digest | keep-alive with Digest
-    new TCP connection     full-handshake - keep-alive, neither TLS nor Digest | both with Digest
-    TLS handshake          (full-handshake - keep-alive with TLS) - (the same two without), no Digest | with Digest
-    … resumed              the same with resumed-handshake
-    challenge              challenge - keep-alive, with TLS and Digest
+    server, framework and route   keep-alive, neither TLS nor Digest | what is left of keep-alive with both
+                                  behind a proxy: that of the same deployment without it
+    proxy                         keep-alive behind the proxy - without it, neither TLS nor Digest
+    datastore                     one-interface - keep-alive, neither TLS nor Digest | both with TLS and Digest
+    Digest                        keep-alive with Digest - without, no TLS | the same two with TLS
+    TLS records                   keep-alive with TLS - without, no Digest | both with Digest
+    new TCP connection            full-handshake - keep-alive, neither TLS nor Digest | both with Digest
+    TLS handshake                 (full-handshake - keep-alive with TLS) - (the same two without), no Digest | with it
+    … resumed                     the same with resumed-handshake
+    challenge                     challenge - keep-alive, with TLS and Digest
 
-Where health was not measured, server, framework and route are one part: keep-alive with neither TLS nor Digest or,
-where there is none, what is left of keep-alive.
+Beside these, and no part: health, with neither. It is not the least that a server and a framework do, for its route
+asks the datastore whether it is there (on Quart in another thread), and system-state's asks nobody.
 """
 
 from __future__ import annotations
@@ -37,10 +36,8 @@ from harness.statistics import Interval
 class Part(StrEnum):
     """A part of a request's CPU, as it is called; in the order in which parts are stacked."""
 
-    SERVER = "server and framework"
+    SERVER = "server, framework and route"
     PROXY = "proxy"
-    ROUTE = "route"
-    REST = "server, framework and route"  # where they were not told apart
     DATASTORE = "datastore"
     DIGEST = "Digest"
     RECORDS = "TLS records"
@@ -62,9 +59,9 @@ class Costs:
     contender: Contender
     request: Interval  # on an open connection, with TLS and Digest, without the datastore
     clients: int  # of the requests on open connections
-    server: Interval | None = None
+    server: Interval | None = None  # and framework and route
+    health: Interval | None = None  # a whole check of health, without TLS
     proxy: Interval | None = None
-    route: Interval | None = None
     datastore: Interval | None = None
     tls_request: Interval | None = None
     tls_connection: Interval | None = None  # a full handshake, records and close, without what TCP takes
@@ -83,13 +80,8 @@ def costs(measured: Measured) -> tuple[Costs, ...]:
 def part_sums(cells: Cells) -> dict[Part, Sum]:
     """Return each part as the sum of cells that measures it; those without are not there."""
     found = {part: chosen for part, ways in _ways(cells).items() if (chosen := _first(cells.measured, ways))}
-    if Part.SERVER in found and Part.ROUTE in found:
-        found.pop(Part.REST, None)
-    else:
-        for part in (Part.SERVER, Part.PROXY, Part.ROUTE):
-            found.pop(part, None)
-        if Part.REST not in found and Part.DIGEST in found and Part.RECORDS in found:
-            found[Part.REST] = Sum.cell(cells.contender, cells.base) - found[Part.DIGEST] - found[Part.RECORDS]
+    if Part.SERVER not in found and Part.DIGEST in found and Part.RECORDS in found:
+        found[Part.SERVER] = Sum.cell(cells.contender, cells.base) - found[Part.DIGEST] - found[Part.RECORDS]
     return {part: found[part] for part in Part if part in found}
 
 
@@ -103,8 +95,10 @@ def _ways(cells: Cells) -> Mapping[Part, Sequence[Sum | None]]:
     def both(scenario: Scenario, *, like: Scenario, tls: bool, digest: bool) -> Sum | None:
         return _less(cell(scenario, tls=tls, digest=digest), cell(like, tls=tls, digest=digest))
 
-    def records(scenario: Scenario, *, digest: bool) -> Sum | None:
-        return _less(cell(scenario, tls=True, digest=digest), cell(scenario, tls=False, digest=digest))
+    def records(*, digest: bool) -> Sum | None:
+        return _less(
+            cell(Scenario.KEEP_ALIVE, tls=True, digest=digest), cell(Scenario.KEEP_ALIVE, tls=False, digest=digest)
+        )
 
     def digest(*, tls: bool) -> Sum | None:
         return _less(cell(Scenario.KEEP_ALIVE, tls=tls, digest=True), cell(Scenario.KEEP_ALIVE, tls=tls, digest=False))
@@ -115,22 +109,16 @@ def _ways(cells: Cells) -> Mapping[Part, Sequence[Sum | None]]:
     def handshake(scenario: Scenario, *, digest: bool) -> Sum | None:
         return _less(both(scenario, like=Scenario.KEEP_ALIVE, tls=True, digest=digest), tcp(digest=digest))
 
-    health = cell(Scenario.HEALTH, tls=False, digest=False)
+    bare = cell(Scenario.KEEP_ALIVE, tls=False, digest=False)
     direct = _without_proxy(cells)
     return {
-        Part.SERVER: [direct or health],
-        Part.PROXY: [_less(health, direct)],
-        Part.ROUTE: [both(Scenario.KEEP_ALIVE, like=Scenario.HEALTH, tls=False, digest=False)],
-        Part.REST: [cell(Scenario.KEEP_ALIVE, tls=False, digest=False)],
+        Part.SERVER: [direct or bare],
+        Part.PROXY: [_less(bare, direct)],
         Part.DATASTORE: [
             both(Scenario.ONE_INTERFACE, like=Scenario.KEEP_ALIVE, tls=tls, digest=tls) for tls in (False, True)
         ],
         Part.DIGEST: [digest(tls=False), digest(tls=True)],
-        Part.RECORDS: [
-            records(Scenario.HEALTH, digest=False),
-            records(Scenario.KEEP_ALIVE, digest=False),
-            records(Scenario.KEEP_ALIVE, digest=True),
-        ],
+        Part.RECORDS: [records(digest=False), records(digest=True)],
         Part.TCP: [tcp(digest=False), tcp(digest=True)],
         Part.HANDSHAKE: [handshake(Scenario.FULL_HANDSHAKE, digest=with_digest) for with_digest in (False, True)],
         Part.RESUMED: [handshake(Scenario.RESUMED_HANDSHAKE, digest=with_digest) for with_digest in (False, True)],
@@ -139,16 +127,16 @@ def _ways(cells: Cells) -> Mapping[Part, Sequence[Sum | None]]:
 
 
 def _without_proxy(cells: Cells) -> Sum | None:
-    """Return health of the deployment that a proxied one puts behind its proxy."""
+    """Return the bare request of the deployment that a proxied one puts behind its proxy."""
     try:
         name = DeploymentName.parse(cells.contender.deployment)
     except DeploymentError:
         return None  # a run of another version, or someone's own
-    health = cells.condition(Scenario.HEALTH, tls=False, digest=False)
-    if name.proxy is None or health is None:
+    bare = cells.condition(Scenario.KEEP_ALIVE, tls=False, digest=False)
+    if name.proxy is None or bare is None:
         return None
     direct = dataclasses.replace(cells.contender, deployment=str(dataclasses.replace(name, proxy=None)))
-    return Sum.cell(direct, health) if (direct, health) in cells.measured.cells else None
+    return Sum.cell(direct, bare) if (direct, bare) in cells.measured.cells else None
 
 
 def _less(one: Sum | None, other: Sum | None) -> Sum | None:
@@ -168,13 +156,14 @@ def _costs(measured: Measured, contender: Contender) -> Costs | None:
     if request is None:
         return None
     found = {part: each.interval(measured) for part, each in part_sums(cells).items()}
+    health = cells.condition(Scenario.HEALTH, tls=False, digest=False)
     return Costs(
         contender=contender,
         request=request,
         clients=cells.base.clients,
         server=found.get(Part.SERVER),
+        health=Sum.cell(contender, health).interval(measured) if health is not None else None,
         proxy=found.get(Part.PROXY),
-        route=found.get(Part.ROUTE),
         datastore=found.get(Part.DATASTORE),
         tls_request=found.get(Part.RECORDS),
         tls_connection=found.get(Part.HANDSHAKE),

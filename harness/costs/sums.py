@@ -1,6 +1,6 @@
 """Signed sums of cells: what every cost, every whole and every prediction of CPU time is.
 
-    TLS records a request  =  health with TLS - health without
+    TLS records a request  =  keep-alive with TLS - keep-alive without
 
 A sum is taken within each block, where the machine's drift falls on all of its cells alike; the mean of those figures
 and its t interval are the cost. Adding sums adds their factors cell by cell, and what cancels is gone: a sum that is

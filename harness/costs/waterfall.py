@@ -20,7 +20,7 @@ from harness.costs.sums import Sum
 from harness.measured import Contender, Measured, Scenario
 from harness.statistics import Interval, mean_interval
 
-_REQUEST = (Part.SERVER, Part.PROXY, Part.ROUTE, Part.REST, Part.DIGEST, Part.RECORDS)
+_REQUEST = (Part.SERVER, Part.PROXY, Part.DIGEST, Part.RECORDS)
 _NEEDED = frozenset({Part.DIGEST, Part.RECORDS, Part.TCP, Part.HANDSHAKE})
 
 

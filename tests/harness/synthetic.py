@@ -64,7 +64,7 @@ class Costs:
         default_factory=lambda: {"flask-threaded": 180.0, "quart-hypercorn-asyncio": 420.0}
     )
     other_request: float = 300.0  # a deployment that is not in `request`
-    route: float = 40.0  # of that, the route's: what a check of health does not take
+    health: float = 50.0  # a check of health takes so much more, for it asks the datastore
     datastore: float = 70.0  # a read of one interface, beyond the route
     interaction: float = 0.0  # what Digest takes more on a new connection with TLS: no part holds it
     digest: float = 30.0  # a request, nonce reused
@@ -103,7 +103,7 @@ class Costs:
         server = cell.server
         cost = self.request.get(server.deployment, self.other_request)
         if cell.scenario == "health":
-            cost -= self.route
+            cost += self.health
         elif server.auth == "digest":
             cost += self.digest + (self.challenge if cell.scenario == "challenge" else 0.0)
         if cell.scenario == "one-interface":
@@ -188,6 +188,8 @@ def _trial(
     if cell.scenario == "slow-io":
         at_once = min(float(cell.load.clients), costs.slow_at_once.get(server.deployment, math.inf))
         rate = min(rate, at_once / (costs.slow_io_ms / 1000 + cpu_us / 1e6))
+    if server.added_delay_ms:
+        rate = min(rate, cell.load.clients / (server.added_delay_ms / 1000 + cpu_us / 1e6))
     requests = int(rate * window_s)
     connects = cell.scenario in {"full-handshake", "resumed-handshake", "reconnecting"} and server.uses_tls
     full = requests // max(1, cell.requests_per_connection) if connects and cell.scenario != "resumed-handshake" else 0
@@ -206,6 +208,9 @@ def _trial(
             certificate_kind=server.certificate_kind,
             threads=server.threads or (16 if server.deployment.startswith("flask") else None),
             workers=server.workers,
+            twin=server.twin,
+            added_cpu_us=server.added_cpu_us,
+            added_delay_ms=server.added_delay_ms,
         ),
         started="2025-11-24T08:00:00+00:00",
         window_s=window_s,
