@@ -6,22 +6,31 @@ Everything goes to standard error; standard output is for the result.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from harness.adaptive import Standing
 from harness.schedule import Turn
 from harness.trials import Trial
+
+OPEN_SHOWN: Final = 3  # comparisons named in one line
 
 
 class Display(Protocol):
     """Is told what happens."""
 
-    def start(self, *, done: int, total: int, folder: str) -> None:
-        """Say that a run begins, or goes on, with `done` of `total` trials there already."""
+    def start(self, *, done: int, total: int, folder: str, at_most: bool = False) -> None:
+        """Say that a run begins, or goes on, with `done` of `total` trials there already.
+
+        at_most: it may end before, when everything is decided.
+        """
+
+    def further(self, block: int, undecided: Sequence[Standing], *, left: int) -> None:
+        """Say that a further block comes, for what is not decided yet. left: trials to come at most."""
 
     def turn(self, turn: Turn) -> None:
         """Say which trial comes now."""
@@ -50,7 +59,7 @@ class TimeLeft:
         self._finished += 1
 
     def left_s(self, trials_left: int) -> float:
-        """Return how long so many trials will take."""
+        """Return how long so many trials will take; an upper bound where fewer may do."""
         spent_s = self._clock_s() - self._started_s
         # The guess weighs as much as one trial, so that the first one does not decide alone.
         each_s = (spent_s + self._guess_s) / (self._finished + 1) if self._finished else self._guess_s
@@ -75,6 +84,25 @@ def outcome(trial: Trial) -> str:
     return f"{line} ({use}: {'; '.join(trial.doubts)})"
 
 
+def still_open(block: int, undecided: Sequence[Standing]) -> str:
+    """Return one line about a further block: what it is for, the widest interval first."""
+    widest = sorted(undecided, key=lambda standing: standing.interval.half_width / standing.target, reverse=True)
+    named = "; ".join(
+        f"{each.comparison.name} (within {_percent(each.interval.half_width)})" for each in widest[:OPEN_SHOWN]
+    )
+    more = f"; and {len(widest) - OPEN_SHOWN} more" if len(widest) > OPEN_SHOWN else ""
+    count = "1 comparison is" if len(widest) == 1 else f"{len(widest)} comparisons are"
+    return f"block {block + 1}: {count} not decided yet: {named}{more}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _left(seconds: float, *, at_most: bool) -> str:
+    return f"at most {minutes(seconds)} left" if at_most else f"{minutes(seconds)} left"
+
+
 class PlainDisplay:
     """A line for each trial: for logs and pipes."""
 
@@ -82,11 +110,19 @@ class PlainDisplay:
         self._console = console
         self._left = TimeLeft(guess_s)
         self._done = self._total = 0
+        self._at_most = False
 
-    def start(self, *, done: int, total: int, folder: str) -> None:
+    def start(self, *, done: int, total: int, folder: str, at_most: bool = False) -> None:
         """Say that a run begins, or goes on."""
-        self._done, self._total = done, total
-        self._print(f"{total - done} trials to measure in {folder}, about {minutes(self._left.left_s(total - done))}")
+        self._done, self._total, self._at_most = done, total, at_most
+        about = minutes(self._left.left_s(total - done))
+        most = "at most " if at_most else ""
+        self._print(f"{most}{total - done} trials to measure in {folder}, {most or 'about '}{about}")
+
+    def further(self, block: int, undecided: Sequence[Standing], *, left: int) -> None:
+        """Print what is not decided yet."""
+        self._total = self._done + left
+        self._print(still_open(block, undecided))
 
     def turn(self, turn: Turn) -> None:
         """Say nothing yet: the line comes with the outcome."""
@@ -95,8 +131,8 @@ class PlainDisplay:
         """Print the line."""
         self._done += 1
         self._left.one_finished()
-        left = minutes(self._left.left_s(self._total - self._done))
-        self._print(f"[{self._done}/{self._total}, {left} left] {trial.cell}: {outcome(trial)}")
+        left = _left(self._left.left_s(self._total - self._done), at_most=self._at_most)
+        self._print(f"[{self._done}/{self._total}, {left}] {trial.cell}: {outcome(trial)}")
 
     def tick(self) -> None:
         """Do nothing: a log does not move."""
@@ -123,7 +159,7 @@ class TerminalDisplay:
             TextColumn("[bold]{task.fields[current]}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[left]} left"),
+            TextColumn("{task.fields[left]}"),
             console=console,
             auto_refresh=False,
             transient=True,
@@ -132,13 +168,22 @@ class TerminalDisplay:
         self._task = self._progress.add_task("", total=None, current="starting", left="?")
         self._done = self._total = 0
         self._drawn_s = 0.0
+        self._at_most = False
 
-    def start(self, *, done: int, total: int, folder: str) -> None:
+    def start(self, *, done: int, total: int, folder: str, at_most: bool = False) -> None:
         """Show the bar."""
-        self._done, self._total = done, total
-        self._console.print(f"measuring {total - done} trials in {folder}", highlight=False, markup=False)
+        self._done, self._total, self._at_most = done, total, at_most
+        most = "at most " if at_most else ""
+        self._console.print(f"measuring {most}{total - done} trials in {folder}", highlight=False, markup=False)
         self._progress.start()
         self._progress.update(self._task, total=total, completed=done)
+
+    def further(self, block: int, undecided: Sequence[Standing], *, left: int) -> None:
+        """Say above the bar what is not decided yet, and shorten the bar to what can still come."""
+        self._total = self._done + left
+        self._progress.update(self._task, total=self._total)
+        self._progress.console.print(Text(still_open(block, undecided)), soft_wrap=True)
+        self._draw()
 
     def turn(self, turn: Turn) -> None:
         """Name the trial."""
@@ -165,7 +210,8 @@ class TerminalDisplay:
 
     def _draw(self) -> None:
         self._drawn_s = time.monotonic()
-        self._progress.update(self._task, left=minutes(self._left.left_s(self._total - self._done)))
+        left = _left(self._left.left_s(self._total - self._done), at_most=self._at_most)
+        self._progress.update(self._task, left=left)
         self._progress.refresh()
 
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from harness.adaptive import cells_of_block, most_left, open_standings
 from harness.errors import UserError
 from harness.lab import Lab, Served, ServerFailedError
 from harness.pinning import Pinning
 from harness.plan import Plan, ServerKey
 from harness.progress import Display
 from harness.recording import Negotiated
-from harness.schedule import Turn, arrivals_seed, remaining, schedule
+from harness.schedule import Turn, arrivals_seed, block_starts, remaining
 from harness.trial_log import TrialLog
 from harness.trials import NegotiatedTls, Options, Trial
 from harness.window import Observation, VoidTrialError, figures
@@ -67,15 +68,31 @@ class Runner:
         self._measured_s = 0.0
 
     def run(self) -> Session:
-        """Measure all missing trials. KeyboardInterrupt passes.
+        """Measure all missing trials of the plan's blocks. KeyboardInterrupt passes.
 
         Raises UserError when they cannot be written, or when none of the first ones gave a figure.
         """
         started_s = self._clock_s()
-        starts = remaining(schedule(self._plan), [trial.id for trial in self._log.run.trials])
-        for start in starts:
-            self.measure(start.server, iter(start.turns))
+        for block in range(max(self._plan.blocks, self._plan.max_blocks)):
+            if not self._measure_block(block):
+                break
         return Session(self._trials, self._measured_s, self._clock_s() - started_s)
+
+    def _measure_block(self, block: int) -> bool:
+        """Measure what is missing of a block; says whether there is such a block."""
+        trials = [trial for trial in self._log.run.trials if not trial.is_searched]
+        cells = cells_of_block(self._plan, block, trials)
+        if not cells:
+            return False
+        if block >= self._plan.blocks:
+            before = [trial for trial in trials if trial.block < block]
+            left = most_left(self._plan, block, trials) - (len(trials) - len(before))
+            self._display.further(block, open_standings(self._plan, before), left=left)
+        first = sum(trial.block < block for trial in trials)
+        starts = block_starts(self._plan, block, cells, first=first)
+        for start in remaining(starts, [trial.id for trial in trials]):
+            self.measure(start.server, iter(start.turns))
+        return True
 
     def measure(self, server: ServerKey, turns: Iterator[Turn]) -> None:
         """Measure turns on one fresh server; on another one if that dies. Without a turn none is started.
@@ -136,6 +153,9 @@ class Runner:
             server_cpu_us=seen.server_cpu_us,
             generator_cpu_us=seen.generator_cpu_us,
             neighbour_cpu_us=seen.neighbour_cpu_us,
+            stolen_us=seen.stolen_us,
+            reference_us=seen.reference_us,
+            warm_up_s=seen.warm_up_s,
             rss_bytes=seen.rss_bytes,
             tls=_as_loaded(tls, seen.tls),
             bytes=seen.bytes,

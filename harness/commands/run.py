@@ -19,6 +19,7 @@ from rich.console import Console
 import deployments
 from certs import KeyKind
 from device_api.state import open_state
+from harness.adaptive import goes_on, most_trials, standings
 from harness.commands.report import write_and_show
 from harness.environment import check_same, describe_environment
 from harness.errors import UserError
@@ -111,13 +112,15 @@ def go_on(folder: Path, state: Path, lab: RealLab, pinning: Pinning) -> tuple[Pl
 
 def _check(plan: Plan, state: Path, lab: RealLab) -> None:
     """Refuse what would fail later. Raises UserError, DeploymentError, StateError, CertificateError."""
-    for server in plan.servers:
+    servers = {*plan.servers, *(search.server for search in plan.searches)}
+    for server in sorted(servers):
         lab.check(server)
     device = open_state(state)
-    kinds = {KeyKind(server.certificate_kind) for server in plan.servers if server.uses_tls}
+    kinds = {KeyKind(server.certificate_kind) for server in servers if server.uses_tls}
     for kind in KeyKind if plan.handshake_blocks else kinds:
         device.certificate(kind)
-    _allow_open_files(max(each.load.clients for each in plan.cells) + _FILES_BESIDE_CLIENTS)
+    clients = [*(cell.load.clients for cell in plan.cells), *(search.clients for search in plan.searches)]
+    _allow_open_files(max(clients) + _FILES_BESIDE_CLIENTS)
 
 
 def _allow_open_files(needed: int) -> None:
@@ -136,8 +139,8 @@ def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pin
     """Measure what is missing; return the exit status."""
     display = choose_display(Console(stderr=True), plan.window_s + GUESSED_OVERHEAD_S)
     lab.on_tick(display.tick)
-    done = len(log.run.trials)
-    display.start(done=done, total=plan.trials, folder=str(folder))
+    done = sum(not trial.is_searched for trial in log.run.trials)
+    display.start(done=done, total=most_trials(plan), folder=str(folder), at_most=goes_on(plan))
     before = stay_off(pinning)
     try:
         with sigterm_as_interrupt():
@@ -168,9 +171,12 @@ def _measure_handshakes(plan: Plan, folder: Path, pinning: Pinning, state: Path)
 
 def _say_how_to_go_on(display: Display, log: TrialLog, plan: Plan, folder: Path, state: Path) -> None:
     display.close()
-    kept = len(log.run.trials)
+    kept = sum(not trial.is_searched for trial in log.run.trials)
+    most = "at most " if goes_on(plan) else ""
     again = ["bench", "run", "--resume", str(folder), "--state", str(state)]
-    click.echo(f"stopped; {kept} of {plan.trials} trials are kept. Go on with: {shlex.join(again)}", err=True)
+    click.echo(
+        f"stopped; {kept} of {most}{most_trials(plan)} trials are kept. Go on with: {shlex.join(again)}", err=True
+    )
 
 
 def _sum_up(session: Session, log: TrialLog, plan: Plan) -> None:
@@ -179,12 +185,25 @@ def _sum_up(session: Session, log: TrialLog, plan: Plan) -> None:
             f"measured {session.measured_s:.0f} s of {session.wall_s:.0f} s ({session.measured_share:.0%})",
             err=True,
         )
+    if goes_on(plan):
+        _say_what_stayed_open(log, plan)
     run = log.run
     aside, contended = len(run.trials) - len(run.cost_trials), len(run.cost_trials) - len(run.sound_trials)
     if aside or contended:
         click.echo(
-            f"of {plan.trials} trials {aside} are set aside and {contended} used for the server's CPU time alone;"
+            f"of {len(run.trials)} trials {aside} are set aside and {contended} used for the server's CPU time alone;"
             " the report says why",
+            err=True,
+        )
+
+
+def _say_what_stayed_open(log: TrialLog, plan: Plan) -> None:
+    """Say which comparisons the time was not enough for."""
+    compared = standings(plan, [trial for trial in log.run.trials if not trial.is_searched])
+    left = sum(standing.is_open for standing in compared)
+    if left:
+        click.echo(
+            f"of {len(compared)} comparisons {left} are wider than the plan wanted; the report gives their intervals",
             err=True,
         )
 

@@ -8,12 +8,26 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from harness.progress import PlainDisplay, TerminalDisplay, TimeLeft, choose_display, minutes, outcome
+from harness.adaptive import Standing
+from harness.comparisons import Kind, comparisons
+from harness.progress import PlainDisplay, TerminalDisplay, TimeLeft, choose_display, minutes, outcome, still_open
 from harness.schedule import schedule
+from harness.statistics import Interval
 from tests.harness import synthetic
 
 PLAN = synthetic.plan("smoke")
 TRIALS = synthetic.run(PLAN).trials
+
+
+def ratio(half: float) -> Interval:
+    return Interval(1.5, 1.5 / half, 1.5 * half, 8)
+
+
+UNDECIDED = [
+    Standing(comparison=one, interval=ratio(1.03), target=0.02, is_open=True)
+    for one in comparisons(PLAN)
+    if one.kind is Kind.CHOICE
+]
 
 
 class TestTimeLeft:
@@ -64,6 +78,35 @@ class TestPlainLines:
         assert TRIALS[0].cell in lines[1]
         assert "\x1b" not in output.getvalue()
 
+    def test_a_plan_that_may_end_before(self) -> None:
+        output = io.StringIO()
+        display = PlainDisplay(Console(file=output, width=40), 2.5)
+        display.start(done=0, total=20, folder="results/x", at_most=True)
+        display.further(2, UNDECIDED, left=6)
+        display.finished(TRIALS[0])
+        lines = output.getvalue().splitlines()
+        assert lines[0] == "at most 20 trials to measure in results/x, at most 0:50"
+        assert lines[1].startswith(
+            "block 3: 2 comparisons are not decided yet: flask-threaded to quart-hypercorn-asyncio"
+        )
+        assert lines[2].startswith("[1/6, at most 0:")
+
+
+class TestStillOpen:
+    """The widest first, and no more than fit into a line."""
+
+    def test_one(self) -> None:
+        assert still_open(6, UNDECIDED[:1]) == (
+            "block 7: 1 comparison is not decided yet: flask-threaded to quart-hypercorn-asyncio,"
+            " keep-alive c4 tls1.3 digest ecdsa-p256: server CPU for one request (within 3.0 %)"
+        )
+
+    def test_many(self) -> None:
+        said = still_open(6, [replace(UNDECIDED[0], interval=ratio(1 + n / 100)) for n in range(3, 9)])
+        assert "6 comparisons are" in said
+        assert said.index("within 8.0 %") < said.index("within 7.0 %")
+        assert said.endswith("; and 3 more")
+
 
 class TestTerminal:
     def test_bar_and_what_was_set_aside(self) -> None:
@@ -72,6 +115,7 @@ class TestTerminal:
         assert isinstance(display, TerminalDisplay)
         display.start(done=0, total=10, folder="results/x")
         display.turn(schedule(PLAN)[0].turns[0])
+        display.further(2, UNDECIDED, left=10)
         display.finished(TRIALS[0])
         display.finished(replace(TRIALS[1], doubts=("neighbours took 30% of the server's processor",)))
         display.tick()
@@ -81,3 +125,4 @@ class TestTerminal:
         assert "for the CPU alone: neighbours" in shown.replace("\n", " ")
         assert "2/10" in shown
         assert "left" in shown
+        assert "not decided yet" in shown

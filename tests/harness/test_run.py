@@ -5,7 +5,7 @@ A real server and a real generator are in test_run_end_to_end.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.adaptive import Standing
 from harness.errors import UserError
 from harness.lab import Served, ServerFailedError
 from harness.pinning import Pinning
@@ -89,9 +90,13 @@ class SilentDisplay:
     def __init__(self) -> None:
         self.turns: list[Turn] = []
         self.trials: list[Trial] = []
+        self.further_blocks: list[tuple[int, int, int]] = []  # number, open comparisons, trials left at most
 
-    def start(self, *, done: int, total: int, folder: str) -> None:
-        del done, total, folder
+    def start(self, *, done: int, total: int, folder: str, at_most: bool = False) -> None:
+        del done, total, folder, at_most
+
+    def further(self, block: int, undecided: Sequence[Standing], *, left: int) -> None:
+        self.further_blocks.append((block, len(undecided), left))
 
     def turn(self, turn: Turn) -> None:
         self.turns.append(turn)
@@ -192,6 +197,64 @@ class TestResume:
         again = FakeLab()
         assert go(tmp_path, again).trials == 0
         assert again.started == []
+
+
+class TestFurtherBlocks:
+    """After the fixed blocks only what is not decided yet is measured; a killed run goes on with the same."""
+
+    PLAN = replace(PLAN, blocks=3, max_blocks=6, budget_s=1e6)
+    NOISY = "quart-hypercorn-asyncio"  # whose cost changes from block to block
+
+    def outcome(self, cell: Cell, count: int) -> Observation:
+        """Let one deployment's load go at another rate in every trial, and the other's at the same."""
+        if cell.server.deployment != self.NOISY:
+            return steady()
+        requests = STEADY.requests + 7 * (count % 5)
+        pieces = slices(12, replace(STEADY, requests=requests, latency_us={"GET": {500: requests}}))
+        return Observation(recorded(pieces), samples())
+
+    def whole(self, folder: Path) -> tuple[Run, SilentDisplay]:
+        display = SilentDisplay()
+        go(folder, FakeLab(self.outcome), self.PLAN, display)
+        return read_run(folder), display
+
+    def test_only_what_is_open(self, tmp_path: Path) -> None:
+        run, display = self.whole(tmp_path)
+        further = [trial for trial in run.trials if trial.block >= self.PLAN.blocks]
+        assert further
+        assert {trial.options.tls for trial in further} == {"1.3"}  # without TLS one deployment was measured, steadily
+        assert {trial.deployment for trial in further} == {"flask-threaded", self.NOISY}  # always both sides
+        assert [trial.order for trial in run.trials] == list(range(len(run.trials)))
+        block, undecided, left = display.further_blocks[0]
+        assert (block, left) == (3, 15)
+        assert undecided == 2  # keep-alive and full-handshake
+
+    def test_all_steady_needs_none(self, tmp_path: Path) -> None:
+        display = SilentDisplay()
+        assert go(tmp_path, FakeLab(), self.PLAN, display).trials == self.PLAN.trials
+        assert display.further_blocks == []
+
+    @pytest.mark.parametrize("kept", [14, 15, 16, 18, 19, 22])
+    def test_after_a_kill(self, tmp_path: Path, kept: int) -> None:
+        expected, _ = self.whole(tmp_path / "whole")
+
+        def killed(cell: Cell, count: int) -> Observation:
+            if count == kept + 1:
+                raise KeyboardInterrupt
+            return self.outcome(cell, count)
+
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path / "killed", FakeLab(killed), self.PLAN)
+        assert len(read_run(tmp_path / "killed").trials) == kept
+        go(tmp_path / "killed", FakeLab(lambda cell, count: self.outcome(cell, count + kept)), self.PLAN)
+        assert ids(read_run(tmp_path / "killed")) == ids(expected)
+
+    def test_void_trials_do_not_keep_it_going(self, tmp_path: Path) -> None:
+        def outcome(cell: Cell, count: int) -> Observation:
+            return self.outcome(cell, count) if count <= self.PLAN.trials else failed()
+
+        go(tmp_path, FakeLab(outcome), self.PLAN)
+        assert max(trial.block for trial in read_run(tmp_path).trials) == self.PLAN.max_blocks - 1
 
 
 class TestTurnsThatDependOnResults:
