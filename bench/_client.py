@@ -2,7 +2,8 @@
 
 One logical request is what the user asked for: a 401 that brings a challenge and the request that answers it are both
 part of it, and so is a second try where the server had closed an idle connection. Its latency runs from the sending of
-its first byte to the arrival of its last; connecting and the TLS handshake are counted apart.
+its first byte to the arrival of its last; connecting and the TLS handshake are counted apart. Under an open load it
+runs from when the request was due, and holds whatever came in between.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 import gevent
 
 from bench._answers import WholeAnswer
+from bench._arrivals import Arrivals
 from bench._connection import Connection
 from bench._deadlines import Deadlines
 from bench._errors import BadAnswerError, ClientError, DroppedError, NotResumedError, StatusError
@@ -70,10 +72,12 @@ class Client:
         deadlines: Deadlines,
         *,
         requests_per_connection: int = 1,
+        arrivals: Arrivals | None = None,
     ) -> None:
-        """Make one. requests_per_connection: of `perform_reconnecting` alone."""
+        """Make one. requests_per_connection: of `perform_reconnecting` alone. arrivals: of an open load."""
         self.target = target
         self._requests_per_connection = requests_per_connection
+        self._arrivals = arrivals
         self.digest = DigestClient(*credentials)
         self._tally = tally
         self._deadlines = deadlines
@@ -84,15 +88,31 @@ class Client:
         """Make a request that is sent many times. name: of its row in the statistics."""
         return Request(self, self._tally.row(name, method), path, content)
 
-    def perform(self, request: Request) -> int:
-        """Do one logical request and count it, as a failure too; return the time when it was over (monotonic ns)."""
+    def perform(self, request: Request, *, resumes: bool = False) -> int:
+        """Do one logical request and count it, as a failure too; return the time when it was over (monotonic ns).
+
+        Under an open load it is done when it is due, and its latency runs from then. resumes: a full TLS handshake is a
+        failure.
+        """
+        arrivals = self._arrivals
+        due_ns = None if arrivals is None else arrivals.take()
         try:
-            connection, sent_ns = self._obtain(request)
+            connection, began_ns = self._obtain(request)
+            if resumes:
+                self._insist_on_resumed(connection)
         except ClientError as error:
-            return self._failed(request.row, error)
+            if arrivals is None:
+                self._failed(request.row, error, pause_s=PAUSE_S)
+            elif arrivals.finish():  # no pause: the next comes when it is due, but where many are, others have a turn
+                self._failed(request.row, error, pause_s=0)
+            return time.monotonic_ns()
         now_ns = time.monotonic_ns()
+        if due_ns is None or arrivals is None:
+            due_ns = began_ns
+        elif not arrivals.finish():
+            return now_ns
         row = request.row
-        row.latency.record((now_ns - sent_ns) // 1000)
+        row.latency.record((now_ns - due_ns) // 1000)
         row.content_bytes += connection.content_bytes
         return now_ns
 
@@ -116,20 +136,10 @@ class Client:
         Where TLS says that it was not resumed the request counts as failed, whatever its answer.
         """
         self.close()
-        expected = self._session is not None
-        try:
-            connection, sent_ns = self._obtain(request)
-            if expected and connection.handshake is not None and not connection.handshake.resumed:
-                self._session = connection.session
-                raise NotResumedError
-        except ClientError as error:
-            return self._failed(request.row, error)
-        now_ns = time.monotonic_ns()
-        request.row.latency.record((now_ns - sent_ns) // 1000)
-        request.row.content_bytes += connection.content_bytes
+        over_ns = self.perform(request, resumes=self._session is not None)
         self.keep_session()
         self.close()
-        return now_ns
+        return over_ns
 
     def perform_challenged(self, request: Request) -> int:
         """Do it without a nonce at hand: a 401, then the answer."""
@@ -149,7 +159,7 @@ class Client:
         try:
             return self.fetch(request)
         except ClientError as error:
-            self._failed(request.row, error)
+            self._failed(request.row, error, pause_s=PAUSE_S)
             return None
 
     def keep_session(self) -> None:
@@ -215,6 +225,11 @@ class Client:
         except ValueError as error:  # RspauthError, or an rspauth where no credentials were sent
             raise BadAnswerError("wrong Authentication-Info") from error
 
+    def _insist_on_resumed(self, connection: Connection) -> None:
+        if connection.handshake is not None and not connection.handshake.resumed:
+            self._session = connection.session
+            raise NotResumedError
+
     def _connect(self) -> Connection:
         self.close()
         connection = Connection(self.target, self._deadlines, self._tally.traffic, session=self._session)
@@ -223,9 +238,8 @@ class Client:
         self._connection = connection
         return connection
 
-    def _failed(self, row: Row, error: ClientError) -> int:
+    def _failed(self, row: Row, error: ClientError, *, pause_s: float) -> None:
         row.failures[str(error)] += 1
         self.close()
         if not isinstance(error, (StatusError, NotResumedError)):
-            gevent.sleep(PAUSE_S)
-        return time.monotonic_ns()
+            gevent.sleep(pause_s)

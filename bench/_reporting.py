@@ -16,6 +16,7 @@ import locust.stats
 from locust.env import Environment
 from locust.stats import RequestStats, StatsEntry, StatsError
 
+from bench._arrivals import Arrivals
 from bench._tally import Counts, RowCounts, Tally
 from harness.recording import LONGEST_US, SLICES_PER_SECOND, Bytes, Recorder, Slice, value_of
 
@@ -24,12 +25,16 @@ TLS_NAMES: Final = {"full": "TLS handshake (full)", "resumed": "TLS handshake (r
 
 
 class Reporter:
-    """Empties the tally of one process. recorder: None when nothing is to be recorded."""
+    """Empties the tally of one process. recorder: None when nothing is to be recorded.
+
+    arrivals: those of the open load that is going on.
+    """
 
     def __init__(self, environment: Environment, tally: Tally, recorder: Recorder | None) -> None:
         self._environment = environment
         self._tally = tally
         self._recorder = recorder
+        self.arrivals: Arrivals | None = None
 
     def run(self) -> None:
         """Report at every quarter of a second, for ever."""
@@ -55,11 +60,15 @@ class Reporter:
 
     def _record(self, recorder: Recorder, counts: Counts) -> None:
         now_ns, spent_us = recorder.clocks()
-        runner = self._environment.runner
-        recorder.write(to_slice(counts, now_ns, spent_us, users=0 if runner is None else runner.user_count))
+        runner, arrivals = self._environment.runner, self.arrivals
+        users = 0 if runner is None else runner.user_count
+        waiting = 0
+        if arrivals is not None:
+            users, waiting = arrivals.users_there(users), arrivals.waiting
+        recorder.write(to_slice(counts, now_ns, spent_us, users=users, waiting=waiting))
 
 
-def to_slice(counts: Counts, monotonic_ns: int, generator_cpu_us: int, *, users: int) -> Slice:
+def to_slice(counts: Counts, monotonic_ns: int, generator_cpu_us: int, *, users: int, waiting: int = 0) -> Slice:
     """Make the recording's slice. Rows are told apart by name alone there."""
     errors: dict[str, int] = {}
     for row in counts.rows:
@@ -69,6 +78,8 @@ def to_slice(counts: Counts, monotonic_ns: int, generator_cpu_us: int, *, users:
         monotonic_ns=monotonic_ns,
         requests=sum(row.answered + row.failed for row in counts.rows),
         errors=errors,
+        lateness_us=counts.lateness_us,
+        waiting=waiting,
         latency_us={row.name: row.latency_us for row in counts.rows if row.latency_us},
         out_of_range={row.name: row.out_of_range for row in counts.rows if row.out_of_range},
         handshakes=counts.handshakes,

@@ -2,6 +2,8 @@
 
 init            options read; a headless run checks here that the server can be talked to, and ends if not
 test_start      the same check in the web UI and on workers, where the host is known only now
+spawning_complete     an open load may begin; a master tells each of its workers which share of it is its own
+test_stopping   nothing more is due, and what is not answered yet has a second
 test_stop, quitting   the last counts reach Locust's tables, before it decides on its exit status
 quit            the recording is closed
 """
@@ -12,21 +14,27 @@ import argparse
 import logging
 import os
 import sys
+import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 from weakref import WeakKeyDictionary
 
 import gevent
 import psutil
 from locust import events
 from locust.env import Environment
+from locust.rpc import Message
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
+from bench._arrivals import SETTLE_S, Arrivals
 from bench._client import TIMEOUT_S, Client
 from bench._deadlines import Deadlines
 from bench._errors import ClientError
-from bench._options import add_options
+from bench._options import OptionError, Settings, add_options, read_settings
 from bench._reporting import Reporter
+from bench._shares import MESSAGE as SHARE_MESSAGE
+from bench._shares import Share, divide, say_that_shares_stay, send
+from bench._shares import begin as begin_share
 from bench._tally import Tally
 from bench._target import Target, TargetError, find_target, unusable
 from certs import CertificateError
@@ -34,7 +42,9 @@ from device_api.state import StateError, StateLayout, read_credentials
 from harness.recording import Recorder
 
 SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
-_SetupError = (StateError, CertificateError, TargetError)  # what only a person can put right; each is one whole line
+UNANSWERED: Final = "no answer by the end of the run"
+# What only a person can put right; each is one whole line.
+_SetupError = (StateError, CertificateError, TargetError, OptionError)
 
 
 class Session:
@@ -43,14 +53,24 @@ class Session:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._options = _options(environment)
+        self._settings: Settings | None = None
+        self._arrivals: Arrivals | None = None
+        self._shares: dict[str, Share] = {}  # of workers, by their master
         self._credentials: tuple[str, str] | None = None
         self._targets: dict[str, Target] = {}
         self._deadlines = Deadlines(TIMEOUT_S)
         self.tally = Tally()
         self.reporter = Reporter(environment, self.tally, None)
 
+    @property
+    def settings(self) -> Settings:
+        """What the options about the load say. Raises OptionError."""
+        if self._settings is None:
+            self._settings = read_settings(self._options)
+        return self._settings
+
     def client(self, host: str) -> Client:
-        """Make a client for a user. Raises StateError, TargetError, CertificateError."""
+        """Make a client for a user. Raises OptionError, StateError, TargetError, CertificateError."""
         layout = StateLayout(Path(self._options.device_state))
         if self._credentials is None:
             self._credentials = read_credentials(Path(self._options.credentials_file or layout.credentials_file))
@@ -61,20 +81,56 @@ class Session:
             self._credentials,
             self.tally,
             self._deadlines,
-            requests_per_connection=int(self._options.requests_per_connection),
+            requests_per_connection=self.settings.requests_per_connection,
+            arrivals=self._arrivals,
         )
 
     def check(self, *, connect: bool) -> None:
         """Make sure that each server the users will talk to can be talked to, before a storm of failures says so.
 
         What that takes is no load and is not counted. connect: False looks at files and names alone.
-        Raises StateError, TargetError, CertificateError.
+        Raises OptionError, StateError, TargetError, CertificateError.
         """
+        self._settings = read_settings(self._options)  # anew: a worker gets its master's
         for host in {self._environment.host or user_class.host for user_class in self._environment.user_classes}:
             client = self.client(host or "")
             if connect:
                 _talk_once(client)
         self.tally.take()
+
+    def open_load(self) -> None:
+        """Have the users who are made from now on wait for their requests to be due, if that is what was asked for."""
+        if self.settings.schedule is not None:
+            self.reporter.arrivals = self._arrivals = Arrivals(self.tally.lateness)
+
+    def begin_open_load(self, users: int) -> None:
+        """Let requests be due, all of them here, as soon as so many users are ready."""
+        if self._arrivals is not None and self.settings.schedule is not None:
+            self._arrivals.begin(self.settings.schedule, users)
+
+    def begin_share(self, message: Message, users: int) -> None:
+        """The same for a worker, by what its master told it. Raises OptionError where their clocks do not agree."""
+        if self._arrivals is not None and self.settings.schedule is not None:
+            begin_share(message, self.settings.schedule, self._arrivals, users)
+
+    def share_out(self, master: MasterRunner, users: int) -> None:
+        """Tell each worker which part of the requests are its own. Raises OptionError where nobody can know that."""
+        if self.settings.schedule is None:
+            return
+        workers = master.clients.values()
+        if self._shares:
+            say_that_shares_stay(self._shares, workers)
+        else:
+            self._shares = divide(workers, users, now_s=time.time())
+            send(master, self._shares)
+
+    def settle(self) -> None:
+        """End an open load: nothing more is due, and what is never answered is counted as failed."""
+        self._shares = {}
+        if self._arrivals is not None:
+            unanswered = self._arrivals.settle(max(SETTLE_S, self._environment.stop_timeout or 0.0))
+            if unanswered:
+                self.tally.row("open load", "DUE").failures[UNANSWERED] += unanswered
 
 
 def _talk_once(client: Client) -> None:
@@ -117,6 +173,8 @@ def begin(environment: Environment, runner: Runner, **_: object) -> None:
             _give_up(str(error))
     if isinstance(runner, MasterRunner):  # has no users; the tables come from its workers
         return
+    if isinstance(runner, WorkerRunner):
+        runner.register_message(SHARE_MESSAGE, take_share)
     session.reporter = Reporter(environment, session.tally, _recorder(options.record, runner))
     gevent.spawn(session.reporter.run)
 
@@ -126,15 +184,46 @@ def check_again(environment: Environment, **_: object) -> None:
 
     Called in the greenlet that is about to start the users: that one ends here, before there are any.
     """
+    session = session_of(environment)
     try:
-        session_of(environment).check(connect=True)
+        session.check(connect=True)
     except _SetupError as error:
-        logging.getLogger(__name__).error(str(error))  # noqa: TRY400 the line is all that its reader needs
-        runner = environment.runner
-        if runner is not None and (isinstance(runner, WorkerRunner) or _options(environment).headless):
-            environment.process_exit_code = 2
-            gevent.spawn(runner.quit)
+        _cannot_run(environment, str(error))
         raise gevent.GreenletExit from error  # not StopTest, which gevent prints with a traceback
+    session.open_load()
+
+
+def _cannot_run(environment: Environment, line: str) -> None:
+    """Say what a person must put right, and end unless there is a web UI in which to do so."""
+    logging.getLogger(__name__).error(line)
+    runner = environment.runner
+    if runner is not None and (isinstance(runner, WorkerRunner) or _options(environment).headless):
+        environment.process_exit_code = 2
+        gevent.spawn(runner.quit)
+
+
+def all_spawned(user_count: int, **_: object) -> None:
+    """All users of all processes have been started, not all of them are ready."""
+    for environment, session in _sessions.items():
+        runner = environment.runner
+        if isinstance(runner, MasterRunner):
+            try:
+                session.share_out(runner, user_count)
+            except OptionError as error:
+                _cannot_run(environment, str(error))
+        elif not isinstance(runner, WorkerRunner):  # a worker waits for its share
+            session.begin_open_load(user_count)
+
+
+def take_share(environment: Environment, msg: Message, **_: object) -> None:
+    """Locust calls this by keyword, on a worker, with what `share_out` sent."""
+    runner = environment.runner
+    if runner is None:
+        return
+    try:
+        session_of(environment).begin_share(msg, runner.user_count)
+    except OptionError as error:
+        _cannot_run(environment, str(error))
 
 
 def forget_the_ramp(**_: object) -> None:
@@ -144,9 +233,16 @@ def forget_the_ramp(**_: object) -> None:
             session.reporter.report(to_locust=False)
 
 
+def settle(environment: Environment, **_: object) -> None:
+    """Before Locust stops its users."""
+    session_of(environment).settle()
+
+
 def report_the_rest(environment: Environment, **_: object) -> None:
     """Before Locust sends or prints its tables and looks whether there were failures."""
-    session_of(environment).reporter.report()
+    session = session_of(environment)
+    session.settle()  # a signal ends Locust in another order
+    session.reporter.report()
 
 
 def end(exit_code: int, **_: object) -> None:
@@ -182,6 +278,8 @@ events.init_command_line_parser.add_listener(add_options)
 events.init.add_listener(begin)
 events.test_start.add_listener(check_again)
 events.spawning_complete.add_listener(forget_the_ramp)
+events.spawning_complete.add_listener(all_spawned)
+events.test_stopping.add_listener(settle)
 events.test_stop.add_listener(report_the_rest)
 events.quitting.add_listener(report_the_rest)
 events.quit.add_listener(end)

@@ -55,6 +55,7 @@ class Counts:
     """Everything since it was last emptied."""
 
     rows: tuple[RowCounts, ...]  # only those in which something happened
+    lateness_us: Mapping[int, int]  # of an open load's dispatcher
     handshakes: Handshakes
     handshake_us: HandshakeTimes
     challenges: int
@@ -69,6 +70,7 @@ class Tally:
     def __init__(self) -> None:
         self.traffic = Traffic()
         self.challenges = 0  # 401s that brought a challenge, which was then answered: part of a request, no failure
+        self.lateness = Histogram()  # of an open load's dispatcher, behind the schedule, µs
         self._rows: dict[tuple[str, str], Row] = {}
         self._full = Histogram()
         self._resumed = Histogram()
@@ -90,6 +92,7 @@ class Tally:
         times = HandshakeTimes(full=self._full.drain(), resumed=self._resumed.drain())
         counts = Counts(
             rows=tuple(counted for row in self._rows.values() if (counted := _take_row(row)) is not None),
+            lateness_us=self.lateness.drain(),
             handshakes=Handshakes(
                 full=sum(times.full.values()) + full_beyond, resumed=sum(times.resumed.values()) + resumed_beyond
             ),

@@ -78,3 +78,28 @@ def test_recording_that_cannot_be_written(tmp_path: Path) -> None:
     line = complaint(ended)
     assert str(place) in line
     assert "--record" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--rate", "fast"),
+        ("--rate", "0"),
+        ("--rate", "nan"),
+        ("--rate", "inf"),
+        ("--rate", "1e9"),
+        ("--arrivals", "bursts"),
+        ("--arrivals-seed", "1.5"),
+        ("--requests-per-connection", "0"),
+        ("--requests-per-connection", "many"),
+    ],
+)
+def test_load_that_means_nothing(option: str, value: str) -> None:
+    """Before anything is connected to, and before any state is read."""
+    line = complaint(headless(option, value))
+    assert f"{option} {value}: expected" in line
+
+
+def test_load_that_means_nothing_to_a_master() -> None:
+    line = complaint(headless("--rate", "-1", "--processes", "2"))
+    assert "--rate -1: expected requests a second" in line

@@ -21,14 +21,20 @@ import pytest
 
 from bench._reporting import TLS_NAMES
 from device_api.ready import ReadyFile
-from harness.recording import Recording, Slice, read_recording
+from harness.recording import Recording, Slice, bin_of, read_recording
 from tests.bench.peers import PASSWORD, USER, Device, ScriptedServer
 from tests.bench.running import ROOT, Ended, command, environ, locust
 
 pytestmark = pytest.mark.end_to_end
 
-FILES = ("keep_alive", "full_handshake", "resumed_handshake", "challenge", "slow_io", "mix")
+FILES = (
+    "health", "keep_alive", "one_interface", "reconnecting", "full_handshake", "resumed_handshake", "challenge",
+    "slow_io", "mix",
+)  # fmt: skip
 ROW = {
+    "health": "health",
+    "one_interface": "interface",
+    "reconnecting": "system-state, reconnecting",
     "keep_alive": "system-state",
     "full_handshake": "system-state, new connection",
     "resumed_handshake": "system-state, resumed connection",
@@ -134,6 +140,10 @@ class TestEveryKindOfClient:
                 assert requests <= counts["resumed"] <= requests + users
             case "challenge":
                 assert requests + users <= counts["challenges"] <= requests + 2 * users
+            case "reconnecting":  # 10 requests each, the first of which was only to be challenged
+                assert requests / 10 <= counts["full"] <= requests / 10 + 2 * users
+            case "health":
+                assert (counts["challenges"], counts["full"]) == (0, users)
             case "mix":
                 assert counts["challenges"] == users
                 assert users < counts["full"] < requests / 5
@@ -141,7 +151,7 @@ class TestEveryKindOfClient:
                 assert (counts["challenges"], counts["full"]) == (users, users)
 
     def test_all_at_once(self, server: Server) -> None:
-        ended = server.load("", users=12, seconds=2)
+        ended = server.load("", users=18, seconds=2)
         assert (ended.status, ended.failures) == (0, 0), ended.output
         assert all(ended.row(row) for row in ROW.values())
 
@@ -201,6 +211,83 @@ class TestDistributed:
         counts = sum((total(recording) for recording in recordings), Counter[str]())
         assert (counts["requests"], counts["full"]) == (ended.requests, ended.row(TLS_NAMES["full"]))
         assert min(total(recording)["requests"] for recording in recordings) > 0
+
+
+class TestOpenLoad:
+    """`--rate`: each kind of client does what is due, when it is due, and every request is accounted for."""
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_rate(self, file: str, flask: Server, tmp_path: Path) -> None:
+        ended = flask.load(
+            f"{file}.py", "--rate", "40", "--arrivals", "constant", "--record", str(tmp_path / "r"), seconds=2
+        )
+        assert (ended.status, ended.failures) == (0, 0), ended.output
+        recording = read_recording(tmp_path / "r")
+        assert total(recording)["requests"] == due(recording) == ended.requests
+        begun = [piece for piece in recording.slices if piece.requests and piece.users == 4]
+        per_s = sum(piece.requests for piece in begun[1:-1]) / ((begun[-2].monotonic_ns - begun[0].monotonic_ns) / 1e9)
+        assert per_s == pytest.approx(40, rel=0.3)
+
+    def test_nobody_is_there_before_all_are_ready(self, flask: Server, tmp_path: Path) -> None:
+        """The window of a trial begins when all users are there: then requests are due."""
+        flask.load("keep_alive.py", "--rate", "100", "--record", str(tmp_path / "r"))
+        before = [piece for piece in slices(tmp_path / "r") if piece.users < 4]
+        first_with_all = next(index for index, piece in enumerate(slices(tmp_path / "r")) if piece.users == 4)
+        assert all(piece.requests == 0 for piece in before[:first_with_all])
+
+    def test_stop_timeout_waits_for_nobody_idle(self, flask: Server) -> None:
+        started_s = time.monotonic()
+        ended = flask.load("keep_alive.py", "--rate", "0.5", "--stop-timeout", "30")
+        assert ended.status == 0, ended.output
+        assert time.monotonic() - started_s < 15
+
+    def test_overload_is_not_silent(self, flask: Server, tmp_path: Path) -> None:
+        """What is never answered is counted as failed; what is answered late has its whole latency."""
+        ended = flask.load(
+            "slow_io.py", "--rate", "1000", "--arrivals", "constant", "--record", str(tmp_path / "r"), seconds=2
+        )
+        assert ended.status == 1
+        assert "DUE open load: no answer by the end of the run" in ended.output
+        recording = read_recording(tmp_path / "r")
+        assert total(recording)["requests"] == due(recording) == ended.requests
+        waiting = [piece.waiting for piece in recording.slices if piece.users == 4]
+        assert waiting[:4] == sorted(waiting[:4])
+        assert max(waiting) > 1000
+        slowest = max(
+            number for piece in recording.slices for histogram in piece.latency_us.values() for number in histogram
+        )
+        assert slowest > bin_of(1_000_000)
+
+    def test_ended_by_a_signal(self, flask: Server, tmp_path: Path) -> None:
+        record = tmp_path / "r"
+        with running(flask, "--rate", "100", "--record", str(record)) as process:
+            wait_until(lambda: record.exists() and record.read_bytes().count(b'"users":4') > 2)
+            process.terminate()
+            assert process.wait(15) == 0
+        recording = read_recording(record)
+        assert recording.complete
+        assert total(recording)["requests"] == due(recording) > 0
+
+    @pytest.mark.parametrize("kind", ["constant", "poisson"])
+    def test_workers_make_a_share_each(self, kind: str, flask: Server, tmp_path: Path) -> None:
+        ended = flask.load(
+            "keep_alive.py", "--rate", "100", "--arrivals", kind, "--processes", "2", "--record", str(tmp_path / "r"),
+            users=5, seconds=3,
+        )  # fmt: skip
+        assert (ended.status, ended.failures) == (0, 0), ended.output
+        recordings = [read_recording(path) for path in tmp_path.iterdir()]
+        requests = [total(recording)["requests"] for recording in recordings]
+        assert sum(requests) == sum(map(due, recordings)) == ended.requests
+        assert len(requests) == 2
+        if kind == "constant":
+            assert requests[0] == pytest.approx(requests[1], abs=2)
+        else:
+            assert min(requests) > 0.4 * sum(requests) / 2
+
+
+def due(recording: Recording) -> int:
+    """How many requests were handed out."""
+    return sum(sum(piece.lateness_us.values()) for piece in recording.slices)
 
 
 class TestFailures:

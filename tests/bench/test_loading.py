@@ -16,7 +16,10 @@ LOCUSTFILES = sorted(path for path in BENCH.rglob("*.py") if not path.name.start
 
 # Scenario, as plans name it, and class: the documented list.
 SCENARIOS = {
+    "health": "HealthUser",
     "keep-alive": "KeepAliveUser",
+    "one-interface": "OneInterfaceUser",
+    "reconnecting": "ReconnectingUser",
     "full-handshake": "FullHandshakeUser",
     "resumed-handshake": "ResumedHandshakeUser",
     "challenge": "ChallengeUser",
