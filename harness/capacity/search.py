@@ -359,8 +359,10 @@ class _Procedure:
         failures, steps = 1, 0
         while failures < 2:
             if (yield from self._all_hold(self._high, 1 + CONFIRMATIONS)):
-                self._low, self._high = self._high, self._next_above(self._high, _growing(steps))
-                failures, steps = 0, steps + 1
+                self._low = self._high
+                failed_before = [rate for rate in self._reasons if rate > self._low]
+                self._high = min(failed_before) if failed_before else self._next_above(self._low, _growing(steps))
+                failures, steps = len(failed_before[:1]), steps + 1
             else:
                 failures += 1
 
