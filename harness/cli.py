@@ -38,6 +38,7 @@ _COMMANDS: Final = {
     "run": ("run", "run"),
     "calibrate": ("calibrate", "calibrate"),
     "report": ("report", "report"),
+    "predict": ("predict", "predict"),
     "compare": ("compare", "compare"),
 }
 
@@ -51,6 +52,7 @@ bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is be
   bench handshakes     what handshakes cost by key, version, group and TLS library
   bench calibrate      does the bench itself find what is there, and nothing else?
   bench report DIR     write the report of a run again
+  bench predict DIR    say what a load that nobody measured will take
   bench compare A B    is a second run worse than the first, after an upgrade, say?
 
 Start with `bench run`. Each command explains itself with --help."""
