@@ -18,6 +18,7 @@ import numpy as np
 
 from harness import histograms
 from harness.measured import Condition, Contender, Figure, condition_of, contender_of, cpu_us, latency_us, throughput
+from harness.reference import drifted
 from harness.statistics import (
     MIN_BLOCKS_FOR_VERDICT,
     Interval,
@@ -141,9 +142,8 @@ class Machine:
     generator_limit: int  # trials in which the generator was the limit
     stolen: float  # share of both sides' processors that other virtual machines took; NaN without a trial
     stolen_most: float  # of one trial
-    drift: (
-        float  # how far the fixed piece of work's time lies apart, its slowest to its fastest, less 1; NaN: not taken
-    )
+    drift: float  # the most that a trial's processor was faster or slower than in the run's middle; NaN: not taken
+    drifted: int  # trials in which that was more than harness.reference allows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,11 +272,12 @@ def _machine(run: Run) -> Machine:
     environment = run.header.environment
     processors = len({*(environment.get("server_cpus") or [0]), *(environment.get("generator_cpus") or [1])})
     shares = [trial.stolen_us / (trial.window_s * 1e6 * processors) for trial in measured]
-    references = [trial.reference_us for trial in measured if trial.reference_us]
+    references = np.array([trial.reference_us for trial in measured if trial.reference_us])
     return Machine(
         trials=len(run.trials),
         generator_limit=sum(any(doubt.startswith(GENERATOR_LIMIT) for doubt in trial.doubts) for trial in run.trials),
         stolen=float(np.average(shares, weights=[trial.window_s for trial in measured])) if shares else math.nan,
         stolen_most=max(shares, default=math.nan),
-        drift=max(references) / min(references) - 1 if references else math.nan,
+        drift=float(np.max(np.abs(references / np.median(references) - 1))) if len(references) else math.nan,
+        drifted=len(drifted(run)),
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from deployments import DeploymentError, DeploymentName
 from deployments import names as known_deployments
+from harness.calibration.checks import run_checks
+from harness.calibration.evaluation import Addition, Evaluation, Found, evaluate
+from harness.calibration.evaluation import Outcome as Calibrated
 from harness.measured import (
     SCENARIO_WORDS,
     Condition,
@@ -42,6 +46,7 @@ class Trust:
     typical_noise: float  # median over the cells of the blocks' coefficient of variation of CPU per request
     blocks: int
     notes: tuple[str, ...]  # what the run says against itself: "server and generator share a processor"
+    calibration: Evaluation  # what the run tells of the bench itself
 
     @property
     def aside(self) -> int:
@@ -87,12 +92,16 @@ def trust(measured: Measured) -> Trust:
         typical_noise=float(np.median(spreads)) if spreads else math.nan,
         blocks=len({trial.block for trial in run.cost_trials}),
         notes=_texts(run.header.environment.get("notes")),
+        calibration=evaluate(run),
     )
 
 
 def line_of_trust(found: Trust) -> tuple[str, ...]:
     """Return what stands on the first screen about trust, one fact each."""
-    facts = [f"{found.used:,} of {words.count(found.trials, 'trial')} used, in {words.count(found.blocks, 'block')}"]
+    facts = list(calibration_facts(found.calibration))
+    facts.append(
+        f"{found.used:,} of {words.count(found.trials, 'trial')} used, in {words.count(found.blocks, 'block')}"
+    )
     if found.aside:
         why = f" (such as: {found.other_reasons[0]})" if found.other_reasons else ""
         facts.append(f"{found.aside:,} set aside{why}")
@@ -104,6 +113,21 @@ def line_of_trust(found: Trust) -> tuple[str, ...]:
     if math.isfinite(found.typical_noise):
         facts.append(f"blocks differ by {words.percent(found.typical_noise)} in CPU a request")
     return tuple(facts)
+
+
+def calibration_facts(calibration: Evaluation) -> Iterator[str]:
+    """Yield what the run tells of the bench itself, one fact each; one that says so if it tells nothing."""
+    outcomes = Counter(twins.outcome for twins in calibration.twins)
+    if outcomes[Calibrated.OFF]:
+        yield f"A/A: {outcomes[Calibrated.OFF]} of {outcomes.total()} differ, and nothing does"
+    elif outcomes[Calibrated.GOOD]:
+        yield f"A/A tied ({outcomes[Calibrated.GOOD]} of {outcomes.total()})"
+    elif calibration.twins:
+        yield "A/A: too few blocks to tell"
+    for found in calibration.found:
+        yield f"{_added(found)} {_how_found(found)}"
+    if not calibration.twins and not calibration.found:
+        yield "the bench was not checked against itself"
 
 
 def noises(measured: Measured) -> tuple[Noise, ...]:
@@ -131,7 +155,7 @@ def section(measured: Measured, found: Trust, names: Names) -> Section:
     """Answer with noise, doubts and what the method cannot tell."""
     anchor, question = "trust", "Can I believe it?"
     cells = noises(measured)
-    tables: list[Table] = []
+    tables = [_calibration_table(found.calibration)]
     if measured.aside or measured.for_cost_alone:
         tables.append(_doubts_table(measured, names))
     plots: tuple[Plot, ...] = ()
@@ -155,11 +179,7 @@ def section(measured: Measured, found: Trust, names: Names) -> Section:
                 "that excludes no difference; the intervals of the first table hold all together, so that a run "
                 "in which nothing differs names a winner anywhere in it in at most 5 of 100 cases."
             ),
-            (
-                "The bench was not checked against itself in this run: it holds no comparison of a deployment "
-                "with itself and no known delay that had to be found. Blocks are minutes apart, not days; another "
-                "day, another machine or another kernel is not in the intervals."
-            ),
+            _calibration_note(found.calibration),
         ),
     )
 
@@ -194,6 +214,47 @@ def unmeasured_section(gaps: Sequence[Gap]) -> Section:
         "What was not measured here?",
         "Nothing on this page speaks about the following.",
         notes=tuple(f"{words.capitalised(gap.what)}: {gap.detail}." for gap in gaps),
+    )
+
+
+def _added(found: Found) -> str:
+    if found.addition is Addition.CPU and math.isfinite(found.share):
+        return f"an added {words.percent(found.share)}"
+    return f"an added {words.microseconds(found.truth_us)}"
+
+
+def _how_found(found: Found) -> str:
+    if found.outcome is Calibrated.UNKNOWN:
+        return "could not be looked for: too few blocks"
+    if not found.is_found:
+        return f"was not found ({words.ratio_range(found.ratio)})"
+    return "was found" if found.holds_truth else f"was found as {words.microseconds_between(found.difference)}"
+
+
+def _calibration_table(calibration: Evaluation) -> Table:
+    return table(
+        "The bench's check of itself, from this run's own trials",
+        ["check", "expected", "seen", "outcome"],
+        [],
+        [(check.subject, check.expected, check.seen, check.outcome) for check in run_checks(calibration)],
+    )
+
+
+def _calibration_note(calibration: Evaluation) -> str:
+    if not calibration.twins and not calibration.found:
+        said = (
+            "The bench was not checked against itself in this run: it holds no comparison of a deployment "
+            "with itself and no known addition that had to be found; `bench calibrate` measures both."
+        )
+    else:
+        said = (
+            "The bench was checked against itself: a server started twice must not differ (A against A), and CPU time "
+            "or a delay that was added to every request must be found. `bench calibrate` checks more: a server that "
+            "stands still for a second, and what the load generator can do."
+        )
+    return (
+        f"{said} Blocks are minutes apart, not days; another day, another machine or another kernel is not in the "
+        "intervals."
     )
 
 

@@ -101,7 +101,7 @@ class Costs:
     def per_request_us(self, cell: Cell) -> float:
         """Return the true server CPU of one request of a cell."""
         server = cell.server
-        cost = self.request.get(server.deployment, self.other_request)
+        cost = self.request.get(server.deployment, self.other_request) + server.added_cpu_us
         if cell.scenario == "health":
             cost += self.health
         elif server.auth == "digest":

@@ -77,13 +77,13 @@ class TestMeaning:
 
 
 class TestBuiltIn:
-    @pytest.mark.parametrize("name", ["quick", "full", "smoke"])
+    @pytest.mark.parametrize("name", ["quick", "full", "smoke", "calibrate"])
     def test_there_and_whole(self, name: str) -> None:
         plan = load_plan(name, deployments=DEPLOYMENTS)
         assert plan.name == name
 
     def test_listed(self) -> None:
-        assert set(built_in_plans()) == {"quick", "full", "smoke"}
+        assert {"quick", "full", "smoke", "calibrate"} <= set(built_in_plans())
 
     def test_quick_measures_under_five_minutes_and_can_give_verdicts(self) -> None:
         plan = load_plan("quick", deployments=DEPLOYMENTS)

@@ -211,7 +211,7 @@ class TestBrokenRuns:
             ),
         )
         made = Page(render(run))
-        assert "125 of 126 trials used" in made.text
+        assert "137 of 138 trials used" in made.text
         assert "the generator failed: killed" in made.text
 
     def test_the_generator_as_limit_is_counted(self, whole: Run) -> None:
