@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.errors import UserError
 from harness.pinning import Pinning
 
 # A process's CPU clock by its id, as in the kernel's include/linux/posix-timers_types.h: (~pid << 3) | CPUCLOCK_SCHED.
@@ -23,8 +24,12 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 # Columns of a cpu line in /proc/stat, proc(5): user nice system idle iowait irq softirq steal guest guest_nice.
 # Guest time is contained in user and nice already.
-_IDLE, _IOWAIT = 3, 4
+_IDLE, _IOWAIT, _STEAL = 3, 4, 7
 _COLUMNS_COUNTED = 8
+
+
+class ClocksError(Exception):
+    """The kernel does not let us read its clocks; the message is one line."""
 
 
 def process_cpu_us(pid: int) -> float | None:
@@ -47,12 +52,12 @@ def _children(pid: int, proc: Path) -> list[int]:
     children: list[int] = []
     try:
         threads = list((proc / str(pid) / "task").iterdir())
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return []  # gone meanwhile
     for thread in threads:
         try:
             children.extend(int(word) for word in (thread / "children").read_text().split())
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             continue  # that thread ended meanwhile
     return children
 
@@ -63,7 +68,7 @@ def rss_bytes(pids: Iterable[int], proc: Path = Path("/proc")) -> int:
     for pid in pids:
         try:
             pages += int((proc / str(pid) / "statm").read_text().split()[1])
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             continue  # gone meanwhile
     return pages * _PAGE_BYTES
 
@@ -73,13 +78,24 @@ def busy_us(processors: frozenset[int], stat_text: str) -> float:
 
     Time stolen by other virtual machines counts as busy: it was not there for us.
     """
+    return _ticks(processors, stat_text, lambda columns: sum(columns) - columns[_IDLE] - columns[_IOWAIT])
+
+
+def stolen_us(processors: frozenset[int], stat_text: str) -> float:
+    """Return the time since boot that other virtual machines took of some processors, in µs, as `busy_us`.
+
+    It is what the hypervisor tells of it: nothing, on some.
+    """
+    return _ticks(processors, stat_text, lambda columns: columns[_STEAL])
+
+
+def _ticks(processors: frozenset[int], stat_text: str, figure: Callable[[Sequence[int]], int]) -> float:
     names = {f"cpu{number}" for number in processors}
     ticks = 0
     for line in stat_text.splitlines():
         name, *columns = line.split()
         if name in names:
-            counted = [int(column) for column in columns[:_COLUMNS_COUNTED]]
-            ticks += sum(counted) - counted[_IDLE] - counted[_IOWAIT]
+            ticks += figure([int(column) for column in columns[:_COLUMNS_COUNTED]])
     return ticks * 1e6 / _TICKS_PER_S
 
 
@@ -93,13 +109,15 @@ class Sample:
     server_processors_busy_us: float  # everybody's time there
     generator_processors_busy_us: float
     server_alive: bool
+    stolen_us: float = 0.0  # of both sides' processors, by other virtual machines
+    suspended_ns: int = 0  # how long the machine slept since boot, in which CLOCK_MONOTONIC stands still
 
 
 class Clocks(Protocol):
     """Something that can be asked for a sample at any time."""
 
     def sample(self) -> Sample:
-        """Read all clocks now."""
+        """Read all clocks now. Raises ClocksError."""
 
 
 class TreeClocks:
@@ -122,7 +140,13 @@ class TreeClocks:
         self._seen_us: dict[int, float] = {}
 
     def sample(self) -> Sample:
-        """Read all clocks now."""
+        """Read all clocks now. Raises ClocksError."""
+        try:
+            return self._sample()
+        except OSError as error:
+            raise ClocksError(f"{error.filename or '/proc'}: {error.strerror}") from error
+
+    def _sample(self) -> Sample:
         pids = {pid for root in self._roots for pid in process_tree(root)}
         before = self._monotonic_ns()
         alive = False
@@ -140,6 +164,24 @@ class TreeClocks:
             server_processors_busy_us=busy_us(self._pinning.server, stat),
             generator_processors_busy_us=busy_us(self._pinning.generator, stat),
             server_alive=alive,
+            stolen_us=stolen_us(self._pinning.server | self._pinning.generator, stat),
+            suspended_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC),
+        )
+
+
+def check_readable(pinning: Pinning) -> None:
+    """Refuse a kernel whose clocks cannot be read, before anything is measured. Raises UserError."""
+    try:
+        sample = TreeClocks([os.getpid()], pinning).sample()
+    except ClocksError as error:
+        raise UserError(
+            f"the clocks of processes and processors cannot be read ({error})",
+            hint="the bench needs /proc, as a usual Linux has it, and may not be hidden from what it starts",
+        ) from error
+    if not (sample.server_alive and sample.server_processors_busy_us):
+        raise UserError(
+            "the kernel shows no CPU time of processes and processors (clock_gettime, /proc/stat)",
+            hint="measure on a usual Linux; some sandboxes have neither",
         )
 
 

@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from harness.errors import UserError
 from harness.load import Load
 from harness.plan import SCENARIOS, Cell
-from harness.window import window_is_full
+from harness.recording import Slice
 
-START_LIMIT_S = 20.0  # until the first slice: importing Locust takes a third of a second on an idle processor
+SILENCE_LIMIT_S = 20.0  # between two slices; importing Locust takes a third of a second on an idle processor
 STOP_LIMIT_S = 10.0
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -75,35 +75,39 @@ def _arrivals(load: Load, seed: int) -> tuple[str, ...]:
 
 
 class Generator:
-    """A running generator; leaving it as a context manager ends it."""
+    """A running generator; leaving it as a context manager ends it. Raises GeneratorFailedError."""
 
     def __init__(self, argv: list[str], *, record: Path, cpus: frozenset[int], log: Path) -> None:
         self._record = RecordingTail(record)
         self._log = log
-        self._started_s = time.monotonic()
+        self._wrote_s = time.monotonic()
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                argv,
-                cwd=log.parent,  # Locust reads locust.conf and pyproject.toml of its current folder
-                env=_environment(os.environ),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in the terminal is for the harness, which stops it in good order
-                preexec_fn=before_exec(cpus, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
-            )
+            try:
+                self._process = subprocess.Popen(
+                    argv,
+                    cwd=log.parent,  # Locust reads locust.conf and pyproject.toml of its current folder
+                    env=_environment(os.environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C in the terminal is for the harness, which stops it in good order
+                    preexec_fn=before_exec(cpus, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
+                )
+            except (OSError, subprocess.SubprocessError) as error:  # no process, or not on those processors
+                raise GeneratorFailedError(f"it could not be started on processors {sorted(cpus)} ({error})") from error
 
-    def has_enough(self, *, clients: int, window_s: float) -> bool:
-        """Say whether a whole window has been recorded. Raises GeneratorFailedError if it never will be."""
-        times_ns, users = self._record.read()
-        if window_is_full(times_ns, users, clients=clients, window_s=window_s):
-            return True
+    def new_slices(self) -> list[Slice]:
+        """Return what was recorded since the last call. Raises GeneratorFailedError if there will be no more."""
+        slices = self._record.read()
+        if slices:
+            self._wrote_s = time.monotonic()
+            return slices
         status = self._process.poll()
         if status is not None:
             raise GeneratorFailedError(self._ended_early(status))
-        if not times_ns and time.monotonic() - self._started_s > START_LIMIT_S:
-            raise GeneratorFailedError(f"it recorded nothing in {START_LIMIT_S:g} s{self._last_words()}")
-        return False
+        if time.monotonic() - self._wrote_s > SILENCE_LIMIT_S:
+            raise GeneratorFailedError(f"it recorded nothing for {SILENCE_LIMIT_S:g} s{self._last_words()}")
+        return []
 
     @property
     def has_ended(self) -> bool:
@@ -140,35 +144,40 @@ class Generator:
 
 
 class RecordingTail:
-    """Reads what matters of a recording while it is being written: when each slice ended, with how many clients."""
+    """Reads what a window is chosen by, of a recording that is still being written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        self._times_ns: list[int] = []
-        self._users: list[int] = []
 
-    def read(self) -> tuple[list[int], list[int]]:
-        """Return the times and client counts of all slices so far."""
+    def read(self) -> list[Slice]:
+        """Return the slices since the last call; of each only its end, clients, requests, errors and latencies."""
         try:
             size = self._path.stat().st_size
         except FileNotFoundError:
-            return [], []
-        if size > self._offset:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-            whole = data[: data.rfind(b"\n") + 1]
-            self._offset += len(whole)
-            for line in whole.splitlines():
-                self._take(json.loads(line))
-        return self._times_ns, self._users
+            return []
+        if size == self._offset:
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return [_slice(line) for line in lines if "users" in line]  # else it is the first or the last line
 
-    def _take(self, line: Mapping[str, object]) -> None:
-        time_ns, users = line.get("monotonic_ns"), line.get("users")
-        if isinstance(time_ns, int) and isinstance(users, int):  # else it is the first or the last line
-            self._times_ns.append(time_ns)
-            self._users.append(users)
+
+def _slice(line: Mapping[str, Any]) -> Slice:
+    latency_us = {
+        name: {int(number): count for number, count in counts.items()} for name, counts in line["latency_us"].items()
+    }
+    return Slice(
+        monotonic_ns=line["monotonic_ns"],
+        users=line["users"],
+        requests=line["requests"],
+        errors=line["errors"],
+        latency_us=latency_us,
+    )
 
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from certs import KeyKind
 from deployments import DeploymentError, RunningServer, ServeOptions, describe, start
-from harness.clocks import Sample, TreeClocks
+from harness import reference
+from harness.clocks import Clocks, ClocksError, Sample, TreeClocks, check_readable
 from harness.errors import UserError
 from harness.generator import Generator, GeneratorFailedError, command
 from harness.pinning import Pinning
-from harness.plan import SLICE_S, Cell, ServerKey
+from harness.plan import Cell, ServerKey
 from harness.probes.handshake import negotiate
 from harness.probes.target import parse_target
-from harness.recording import RecordingError, read_recording
+from harness.recording import Recording, RecordingError, Slice, read_recording
+from harness.stationarity import LONGEST_WARM_UP_S
 from harness.trials import NegotiatedTls
-from harness.window import WARM_UP_S, Observation
+from harness.window import Observation, WindowSearch
 
-_LOOK_EVERY_S = 0.05  # at the recording's size; the clocks are read once a slice
+_LOOK_EVERY_S = 0.05  # at the recording's size; the clocks are read when it has grown
 _FAREWELL_S = 5.0  # of several workers
 _SPARE_S = 60  # Locust's own time limit, beyond what it should need: for a generator that nobody stops
 
@@ -90,6 +92,7 @@ class RealLab:
 
     def check(self, server: ServerKey) -> None:
         """Refuse a start that cannot succeed, before anything is measured. Raises DeploymentError, UserError."""
+        check_readable(self._pinning)
         options = self.serve_options(server)
         (described,) = describe(server.deployment)
         deployment = described.deployment
@@ -145,11 +148,11 @@ class _RealServed:
         return self._running.poll()
 
     def measure(self, cell: Cell, window_s: float, *, seed: int) -> Observation:
-        clocks = TreeClocks((process.pid for process in self._running.processes), self._pinning)
-        samples = [clocks.sample()]
+        watch = _Watch(cell, window_s, TreeClocks((each.pid for each in self._running.processes), self._pinning))
         failure: str | None = None
-        with tempfile.TemporaryDirectory(prefix="bench-trial-") as name:
-            folder = Path(name)
+        recording: Recording | None = None
+        readings: list[float | None] = []
+        with _folder() as folder:
             record = folder / "recording.jsonl"
             argv = command(
                 cell,
@@ -160,31 +163,70 @@ class _RealServed:
                 seed=seed,
             )
             try:
+                watch.read_clocks()
                 with Generator(
                     argv, record=record, cpus=self._pinning.generator, log=folder / "locust.log"
                 ) as generator:
-                    self._watch(generator, clocks, samples, cell.load.clients, window_s)
+                    # While the generator imports what it needs, a third of a second on the other processor.
+                    readings.append(reference.measure_us(self._pinning.server))
+                    self._wait(generator, watch)
                     generator.stop()
+                readings.append(reference.measure_us(self._pinning.server))
                 recording = read_recording(record)
+            except ClocksError as error:
+                watch.failure = str(error)
             except (GeneratorFailedError, RecordingError) as error:
-                failure, recording = str(error), None
-        return Observation(recording=recording, samples=tuple(samples), failure=failure, server_status=self.status())
+                failure = str(error)
+        return Observation(
+            recording=recording,
+            samples=tuple(watch.samples),
+            failure=failure,
+            server_status=self.status(),
+            clocks_failure=watch.failure,
+            reference_us=reference.mean_us(readings),
+        )
 
-    def _watch(
-        self, generator: Generator, clocks: TreeClocks, samples: list[Sample], clients: int, window_s: float
-    ) -> None:
-        """Read the clocks once a slice until there is a window; the last sample lies after its last slice."""
-        next_s = time.monotonic() + SLICE_S
-        while self.status() is None:
-            enough = generator.has_enough(clients=clients, window_s=window_s)
-            if enough or time.monotonic() >= next_s:
-                samples.append(clocks.sample())
-                next_s += SLICE_S
-            if enough:
-                return
+    def _wait(self, generator: Generator, watch: _Watch) -> None:
+        """Look until there is a window, or the server is gone."""
+        while self.status() is None and not watch.is_over(generator.new_slices()):
             self._tick()
             time.sleep(_LOOK_EVERY_S)
 
 
+class _Watch:
+    """Reads the server's clocks whenever the generator has written a slice, and says when there is a window."""
+
+    def __init__(self, cell: Cell, window_s: float, clocks: Clocks) -> None:
+        self._search = WindowSearch(cell, window_s)
+        self._clocks = clocks
+        self.samples: list[Sample] = []
+        self.failure: str | None = None
+
+    def read_clocks(self) -> None:
+        """Raise ClocksError where that is not allowed."""
+        self.samples.append(self._clocks.sample())
+
+    def is_over(self, slices: Sequence[Slice]) -> bool:
+        """Take the slices that were written since the last call."""
+        if not slices:
+            return False
+        self.read_clocks()  # behind the last slice, so that its end lies between two readings
+        return self._search.finds(slices, self.samples) is not None
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder for what the generator writes. Raises UserError where there is no room."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="bench-trial-")
+    except OSError as error:
+        raise UserError(
+            f"no folder can be made in {tempfile.gettempdir()} ({error.strerror})",
+            hint="make room, or set TMPDIR; what finished is kept",
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
 def _limit_s(window_s: float) -> int:
-    return round(WARM_UP_S + window_s + _SPARE_S)
+    return round(LONGEST_WARM_UP_S + window_s + _SPARE_S)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import UserError
+
 ONE_PROCESSOR = "server and generator shared one processor"
 ONE_CORE = "server and generator shared one core, each on a hardware thread of it"
 
@@ -69,9 +71,16 @@ def choose_pinning(
 def stay_off(pinning: Pinning, allowed: frozenset[int] | None = None) -> frozenset[int]:
     """Keep this process away from the server's processors, and from the generator's if there is a third one.
 
-    allowed: what may be used; None asks the kernel. Returns what was allowed before, to go back to.
+    allowed: what may be used; None asks the kernel. Returns what was allowed before, to go back to. Raises UserError
+    where the kernel does not let this process choose: then nothing of it could be measured.
     """
     before = frozenset(os.sched_getaffinity(0)) if allowed is None else allowed
     rest = before - pinning.server - pinning.generator
-    os.sched_setaffinity(0, rest or pinning.generator)
+    try:
+        os.sched_setaffinity(0, rest or pinning.generator)
+    except OSError as error:
+        raise UserError(
+            f"the kernel does not let this process choose its processors ({error.strerror})",
+            hint="server and generator need one each: allow sched_setaffinity, which some sandboxes forbid",
+        ) from error
     return before

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from harness.clocks import Sample, TreeClocks, busy_us, interpolate, process_cpu_us, process_tree, rss_bytes
+from harness.clocks import (
+    ClocksError,
+    Sample,
+    TreeClocks,
+    busy_us,
+    check_readable,
+    interpolate,
+    process_cpu_us,
+    process_tree,
+    rss_bytes,
+    stolen_us,
+)
+from harness.errors import UserError
 from harness.pinning import Pinning
 
 # A process and its child: both spend CPU time in a thread that ends, say who they are, and wait.
@@ -23,9 +37,9 @@ def spend():
 pid = os.fork()
 thread = threading.Thread(target=spend); thread.start(); thread.join()
 if pid == 0:
-    print("child", os.getpid(), flush=True)
+    os.write(1, f"child {os.getpid()}\\n".encode())  # whole, whoever else writes
     time.sleep(60)
-print("parent", os.getpid(), flush=True)
+os.write(1, f"parent {os.getpid()}\\n".encode())
 sys.stdin.read()
 os.kill(pid, 9); os.waitpid(pid, 0)
 """
@@ -93,6 +107,39 @@ class TestBusyTime:
     )
     def test_from_text(self, processors: set[int], ticks: int) -> None:
         assert busy_us(frozenset(processors), STAT) == ticks * 1e6 / os.sysconf("SC_CLK_TCK")
+
+
+class TestStolenTime:
+    @pytest.mark.parametrize(("processors", "ticks"), [({0}, 9), ({1}, 0), ({0, 10}, 9)])
+    def test_from_text(self, processors: set[int], ticks: int) -> None:
+        assert stolen_us(frozenset(processors), STAT) == ticks * 1e6 / os.sysconf("SC_CLK_TCK")
+
+
+class TestTrouble:
+    """What is not ours to read is said; what has ended meanwhile is not trouble."""
+
+    def test_of_this_machine_all_can_be_read(self) -> None:
+        check_readable(Pinning(frozenset({min(os.sched_getaffinity(0))}), frozenset({1})))
+
+    def test_no_file_to_be_had(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(path: Path, *_: object, **__: object) -> str:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+        monkeypatch.setattr(Path, "read_text", refuse)
+        clocks = TreeClocks([os.getpid()], Pinning(frozenset({0}), frozenset({0})))
+        with pytest.raises(ClocksError, match=r"^/proc/.*: Too many open files$"):
+            clocks.sample()
+        with pytest.raises(UserError, match=r"cannot be read \(/proc/.*: Too many open files\); the bench needs /proc"):
+            check_readable(Pinning(frozenset({0}), frozenset({0})))
+
+    def test_a_kernel_that_shows_nothing(self) -> None:
+        nowhere = Pinning(frozenset({4095}), frozenset({4095}))
+        with pytest.raises(UserError, match="shows no CPU time"):
+            check_readable(nowhere)
+
+    def test_a_sample_says_how_long_the_machine_slept(self) -> None:
+        sample = TreeClocks([os.getpid()], Pinning(frozenset({0}), frozenset({0}))).sample()
+        assert abs(sample.suspended_ns - (time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()) * 1e9) < 1e9
 
 
 class TestInterpolation:

@@ -6,6 +6,7 @@ A small program stands in for Locust here: it writes a recording and does as it 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,6 +49,15 @@ def until(condition: Callable[[], bool], what: str, limit_s: float = 10.0) -> No
         time.sleep(0.01)
 
 
+def watch(running: Generator, limit_s: float = 10.0) -> None:
+    """Read its recording until it fails."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        running.new_slices()
+        time.sleep(0.01)
+    raise AssertionError(f"it did not fail in {limit_s} s")
+
+
 def is_gone(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -71,9 +81,9 @@ def start(tmp_path: Path) -> Callable[[str], Generator]:
 
 
 class TestLife:
-    def test_stopped_when_there_is_enough(self, start: Callable[[str], Generator], tmp_path: Path) -> None:
+    def test_stopped_in_good_order(self, start: Callable[[str], Generator], tmp_path: Path) -> None:
         with start("works") as running:
-            until(lambda: running.has_enough(clients=4, window_s=1.0), "a window")
+            until(lambda: bool(running.new_slices()), "a slice")
             running.stop()
         recording = read_recording(tmp_path / "recording.jsonl")
         assert recording.complete
@@ -89,7 +99,7 @@ class TestLife:
 
     def test_leaving_early_ends_it(self, start: Callable[[str], Generator], tmp_path: Path) -> None:
         with start("stays") as running:
-            until(lambda: RecordingTail(tmp_path / "recording.jsonl").read()[0] != [], "a slice")
+            until(lambda: RecordingTail(tmp_path / "recording.jsonl").read() != [], "a slice")
         assert running.has_ended
 
     def test_it_dies_with_the_harness(self, tmp_path: Path) -> None:
@@ -118,20 +128,35 @@ class TestFailure:
     def test_ends_at_once(self, start: Callable[[str], Generator]) -> None:
         with start("fails") as running:
             with pytest.raises(GeneratorFailedError) as caught:
-                until(lambda: running.has_enough(clients=4, window_s=1.0), "its end")
+                watch(running)
             assert str(caught.value) == "it ended too early, with status 2: locust: error: no such option: --x"
 
     def test_records_nothing(self, start: Callable[[str], Generator], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(generator, "START_LIMIT_S", 0.05)
-        with start("hangs") as running, pytest.raises(GeneratorFailedError, match=r"recorded nothing in 0\.05 s"):
-            until(lambda: running.has_enough(clients=4, window_s=1.0), "its end")
+        monkeypatch.setattr(generator, "SILENCE_LIMIT_S", 0.05)
+        with start("hangs") as running, pytest.raises(GeneratorFailedError, match=r"recorded nothing for 0\.05 s"):
+            watch(running)
+
+    def test_falls_silent(
+        self, start: Callable[[str], Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(generator, "SILENCE_LIMIT_S", 0.3)
+        with start("works") as running:
+            until(lambda: bool(running.new_slices()), "a slice")
+            pid = read_recording(tmp_path / "recording.jsonl").pid
+            os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(GeneratorFailedError, match=r"recorded nothing for 0\.3 s"):
+                watch(running)
+
+    def test_processors_that_are_not_to_be_had(self, tmp_path: Path) -> None:
+        with pytest.raises(GeneratorFailedError, match=r"it could not be started on processors \[4095\]"):
+            Generator([sys.executable, "-c", ""], record=tmp_path / "r", cpus=frozenset({4095}), log=tmp_path / "log")
 
     def test_does_not_end(
         self, start: Callable[[str], Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(generator, "STOP_LIMIT_S", 0.1)
         with start("stays") as running:
-            until(lambda: RecordingTail(tmp_path / "recording.jsonl").read()[0] != [], "a slice")
+            until(lambda: RecordingTail(tmp_path / "recording.jsonl").read() != [], "a slice")
             with pytest.raises(GeneratorFailedError, match=r"did not end within 0\.1 s of SIGTERM"):
                 running.stop()
 
@@ -164,19 +189,22 @@ class TestCommand:
 
 
 class TestTail:
-    """Reads a file that grows, line by whole line."""
+    """Reads a file that grows, line by whole line, and each line once."""
 
     def test_grows(self, tmp_path: Path) -> None:
         path = tmp_path / "r"
         tail = RecordingTail(path)
-        assert tail.read() == ([], [])
+        assert tail.read() == []
         recorder = Recorder(path)
-        assert tail.read() == ([], [])
-        recorder.write(Slice(monotonic_ns=1, users=3))
-        with path.open("a") as file:
-            file.write('{"monotonic_ns": 2')
-        assert tail.read() == ([1], [3])
-        with path.open("a") as file:
-            file.write(', "users": 4}\n{"end": true}\n')
-        assert tail.read() == ([1, 2], [3, 4])
+        assert tail.read() == []
+        first = Slice(monotonic_ns=1, users=3, requests=7, errors={"reset": 2}, latency_us={"state": {500: 4, 9: 1}})
+        recorder.write(first)
+        second = Slice(monotonic_ns=2, users=4)
+        recorder.write(second)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-5])
+        assert tail.read() == [first]
+        path.write_bytes(whole)
+        assert tail.read() == [second]
         recorder.close()
+        assert tail.read() == []

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from harness.errors import UserError
 from harness.pinning import ONE_CORE, ONE_PROCESSOR, Pinning, choose_pinning, parse_list, stay_off
 
 
@@ -73,3 +74,7 @@ class TestStayingOff:
         finally:
             os.sched_setaffinity(0, before)
         assert os.sched_getaffinity(0) == before
+
+    def test_a_kernel_that_does_not_let_us_choose(self) -> None:
+        with pytest.raises(UserError, match=r"does not let this process choose its processors \(Invalid argument\)"):
+            stay_off(Pinning(frozenset({4094}), frozenset({4095})), frozenset({4094, 4095}))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.clocks import Sample
 from harness.load import Load
 from harness.pinning import Pinning
 from harness.plan import Cell, ServerKey
-from harness.recording import Bytes, Handshakes, HandshakeTimes, Negotiated, Recording, Slice
-from harness.window import Figures, Observation, VoidTrialError, figures, window_is_full
+from harness.recording import Bytes, Handshakes, HandshakeTimes, Negotiated, Recording, Slice, bin_of
+from harness.window import Figures, Observation, VoidTrialError, WindowSearch, figures
 
 APART = Pinning(frozenset({0}), frozenset({1}))
 TOGETHER = Pinning(frozenset({0}), frozenset({0}))
@@ -143,13 +144,97 @@ class TestWhatCounts:
     @pytest.mark.parametrize(("count", "enough"), [(9, False), (10, True)])
     def test_the_generator_is_stopped_as_soon_as_the_window_is_full(self, *, count: int, enough: bool) -> None:
         pieces = slices(count)
-        times, users = [piece.monotonic_ns for piece in pieces], [piece.users for piece in pieces]
-        assert window_is_full(times, users, clients=8, window_s=2.0) is enough
+        assert (WindowSearch(CELL, 2.0).finds(pieces, samples()) is not None) is enough
         if enough:
             assert seen(pieces).requests == 800
         else:
             with pytest.raises(VoidTrialError):
                 seen(pieces)
+
+
+class TestWarmUp:
+    """The first window in which nothing drifts; the same while the recording grows and afterwards."""
+
+    def test_a_cold_server_is_waited_for(self) -> None:
+        # Fewer requests for the same CPU time: two and a half times as dear.
+        pieces = [replace(piece, requests=40 if index < 5 else 100) for index, piece in enumerate(slices(16))]
+        found = seen(pieces)
+        assert (found.requests, found.doubts) == (800, ())
+        assert found.warm_up_s == pytest.approx(1.25)
+
+    def test_the_usual_half_second_is_noted(self) -> None:
+        assert seen(slices(12)).warm_up_s == pytest.approx(0.5)
+
+    def test_the_same_window_slice_by_slice(self) -> None:
+        pieces = [replace(piece, requests=40 if index < 5 else 100) for index, piece in enumerate(slices(20))]
+        search = WindowSearch(CELL, 2.0)
+        found = None
+        for count, piece in enumerate(pieces, start=1):
+            clocks = [each for each in samples() if each.monotonic_ns < piece.monotonic_ns + SLICE_NS]
+            found = search.finds([piece], clocks)
+            if found is not None:
+                assert count == found.last + 1
+                break
+        assert found == WindowSearch(CELL, 2.0).finds(pieces, samples())
+
+    def test_a_cost_that_never_settles_is_said_and_not_used(self) -> None:
+        pieces = [replace(piece, requests=100 + 4 * index) for index, piece in enumerate(slices(32))]
+        (cost, rate) = seen(pieces).doubts
+        assert cost == (
+            "the server's CPU time for a request had not settled: it drifts by -15% in the window,"
+            " after 4.2 s of warm-up"
+        )
+        assert rate.startswith("the rate had not settled: it drifts by +15%")
+
+    def test_nor_does_a_rate_with_a_steady_cost_settle(self) -> None:
+        pieces = [replace(piece, requests=100 + 4 * index) for index, piece in enumerate(slices(32))]
+        spent = np.cumsum([piece.requests * 1500.0 for piece in pieces])
+        times = [piece.monotonic_ns for piece in pieces]
+        clocks = [
+            replace(each, server_cpu_us=float(np.interp(each.monotonic_ns, times, spent, left=0.0)))
+            for each in samples()
+        ]
+        (doubt,) = seen(pieces, tuple(clocks)).doubts
+        assert doubt.startswith("the rate had not settled")
+
+
+class TestOpenLoad:
+    """Late generators and servers that fall behind; the rest is as in a closed load."""
+
+    CELL = replace(CELL, load=Load(clients=8, rate_per_s=400.0))
+
+    def doubts(self, lateness_us: Mapping[int, int], piece: Slice = STEADY) -> tuple[str, ...]:
+        return seen(slices(12, replace(piece, lateness_us=lateness_us)), cell=self.CELL).doubts
+
+    def test_on_time(self) -> None:
+        assert self.doubts({150: 100}) == ()
+        assert seen(slices(12, replace(STEADY, lateness_us={150: 100})), cell=self.CELL).lateness_us == {150: 800}
+
+    def test_late(self) -> None:
+        assert self.doubts({150: 98, bin_of(3100): 2}) == (
+            "the generator lagged behind its schedule by 3.1 ms and more in one of 100 requests",
+        )
+
+    def test_a_millisecond_is_nothing_to_slow_answers(self) -> None:
+        slow = replace(STEADY, latency_us={"ping": {bin_of(100_000): 100}})
+        assert self.doubts({150: 98, bin_of(3100): 2}, slow) == ()
+
+    def test_a_server_that_falls_behind(self) -> None:
+        assert self.doubts({150: 110}) == (
+            "the server fell behind the arrivals: 80 of 880 were not answered in the window",
+        )
+
+    def test_a_few_in_flight_are_no_queue(self) -> None:
+        assert self.doubts({150: 102}) == ()
+
+    def test_a_latency_that_wanders_lengthens_the_warm_up_and_is_no_doubt(self) -> None:
+        pieces = [
+            replace(piece, latency_us={"state": {bin_of(500 + 40 * index): 100}}, lateness_us={100: 100})
+            for index, piece in enumerate(slices(32))
+        ]
+        found = seen(pieces, cell=self.CELL)
+        assert found.warm_up_s == pytest.approx(4.25)
+        assert found.doubts == ()
 
 
 class TestVoid:
@@ -180,6 +265,10 @@ class TestVoid:
             (
                 Observation(recorded(slices(12)), samples(until_s=2)),
                 "the server's clocks were not read: the clocks were not read at that time",
+            ),
+            (
+                Observation(recorded(slices(12)), samples(), clocks_failure="/proc/stat: Too many open files"),
+                "the server's clocks were not read: /proc/stat: Too many open files",
             ),
         ],
     )
@@ -220,10 +309,19 @@ class TestDoubts:
         piece = replace(STEADY, generator_cpu_us=235_000)
         assert self.doubts(piece, samples(server=0.97, server_processors=0.98, generator_processors=0.94)) == ()
 
-    def test_neighbours_took_the_generator_s_processor(self) -> None:
-        assert self.doubts(clocks=samples(generator_processors=1.0)) == (
-            "the generator was the limit: neighbours took 70% of its processor",
-        )
+    def test_it_was_if_it_was_the_busier_one_of_two_busy_ones(self) -> None:
+        piece = replace(STEADY, generator_cpu_us=244_000)
+        clocks = samples(server=0.93, server_processors=0.94, generator_processors=0.98)
+        assert self.doubts(piece, clocks) == ("the generator was the limit",)
+
+    @pytest.mark.parametrize("server", [SERVER_SHARE, 0.98])
+    def test_neighbours_took_the_generator_s_processor(self, server: float) -> None:
+        clocks = samples(server=server, server_processors=server, generator_processors=1.0)
+        assert self.doubts(clocks=clocks) == ("the generator was the limit: neighbours took 70% of its processor",)
+
+    def test_the_harness_beside_a_busy_generator_is_no_neighbour(self) -> None:
+        piece = replace(STEADY, generator_cpu_us=235_000)
+        assert self.doubts(piece, samples(server=0.97, server_processors=0.98, generator_processors=0.97)) == ()
 
     def test_neighbours_took_the_server_s_processor(self) -> None:
         assert self.doubts(clocks=samples(server_processors=0.9)) == ("neighbours took 30% of the server's processor",)
@@ -241,6 +339,25 @@ class TestDoubts:
         pieces = slices(12)
         late = [replace(piece, monotonic_ns=piece.monotonic_ns + 1_500_000_000) for piece in pieces[6:]]
         assert seen(pieces[:6] + late).doubts == ("the generator stood still for 1.8 s",)
+
+    @pytest.mark.parametrize(
+        ("share", "said"),
+        [
+            (0.01, ()),
+            (0.05, ("other virtual machines took 5% of the processors",)),
+            (0.2, ("so much was stolen that no figure is left: other virtual machines took 20% of the processors",)),
+        ],
+    )
+    def test_stolen_time(self, share: float, said: tuple[str, ...]) -> None:
+        clocks = [replace(each, stolen_us=each.monotonic_ns / 1000 * 2 * share) for each in samples()]
+        found = seen(slices(12), tuple(clocks))
+        assert found.doubts == said
+        assert found.stolen_us == pytest.approx(2 * 2e6 * share)
+
+    def test_a_machine_that_slept(self) -> None:
+        asleep_ns = START_NS + 6 * SLICE_NS
+        clocks = [replace(each, suspended_ns=3_000_000_000 * (each.monotonic_ns > asleep_ns)) for each in samples()]
+        assert seen(slices(12), tuple(clocks)).doubts == ("the machine slept for 3.0 s",)
 
     @pytest.mark.parametrize(
         ("scenario", "handshakes", "said"),
