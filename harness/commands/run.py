@@ -20,6 +20,7 @@ import deployments
 from certs import KeyKind
 from device_api.state import open_state
 from harness.adaptive import goes_on, most_trials, standings
+from harness.capacity.conducting import search_all
 from harness.commands.report import write_and_show
 from harness.environment import check_same, describe_environment
 from harness.errors import UserError
@@ -64,7 +65,7 @@ class TerminatedError(KeyboardInterrupt):
 def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Path | None, state: Path) -> None:
     """Measure a plan and write its report.
 
-    PLAN is quick (the default, about 8 minutes), full (about 2 hours), smoke, or a .toml file of your own. Every
+    PLAN is quick (the default, about 9 minutes), full (about 3 hours), smoke, or a .toml file of your own. Every
     finished trial is kept at once: a run that was stopped goes on with --resume.
     """
     if resume is not None and plan_name is not None:
@@ -144,7 +145,9 @@ def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pin
     before = stay_off(pinning)
     try:
         with sigterm_as_interrupt():
-            session = Runner(plan, log, lab, display, pinning).run()
+            runner = Runner(plan, log, lab, display, pinning)
+            session = runner.run()
+            search_all(plan, log, runner, display)
             display.close()
             _measure_handshakes(plan, folder, pinning, state)
     except KeyboardInterrupt as error:
