@@ -238,13 +238,9 @@ def _cells(table: Mapping[str, Any], where: str, deployments: Collection[str]) -
     scenarios = _scenarios(table, where)
     per_connection = _per_connection(table, scenarios, where)
     return [
-        Cell(
-            server=server,
-            scenario=scenario,
-            load=load,
-            requests_per_connection=count if scenario == RECONNECTING else 0,
-        )
-        for server, scenario, load, count in itertools.product(servers, scenarios, _loads(table, where), per_connection)
+        Cell(server=server, scenario=scenario, load=load, requests_per_connection=count)
+        for server, scenario, load in itertools.product(servers, scenarios, _loads(table, where))
+        for count in (per_connection if scenario == RECONNECTING else [0])
     ]
 
 

@@ -76,6 +76,136 @@ class TestMeaning:
         assert read(WHOLE).hash != read(WHOLE.replace("seed = 7", "seed = 8")).hash
 
 
+class TestFurtherBlocks:
+    """What is not decided after the fixed blocks may be measured on."""
+
+    def test_settings(self) -> None:
+        plan = read(WHOLE.replace("blocks = 6", "blocks = 6\nmax_blocks = 20\nhalf_width = 0.03"))
+        assert (plan.blocks, plan.max_blocks, plan.half_width) == (6, 20, 0.03)
+        assert parse(plan.to_json(), source="header", deployments=DEPLOYMENTS) == plan
+        assert plan.hash != read(WHOLE).hash
+
+    def test_without_them_there_are_none_and_the_hash_is_the_old_one(self) -> None:
+        plan = read(WHOLE)
+        assert (plan.max_blocks, plan.half_width) == (0, 0.02)
+        assert not {"max_blocks", "half_width"} & set(plan.to_json())
+
+    def test_they_count_for_no_trials_of_their_own(self) -> None:
+        assert read(WHOLE.replace("blocks = 6", "blocks = 6\nmax_blocks = 20")).trials == read(WHOLE).trials
+
+
+class TestOpenLoads:
+    """Arrivals at a rate, all combinations of rates and connections."""
+
+    def test_rates(self) -> None:
+        plan = read(WHOLE + "rate_per_s = [50, 0.5]\n")
+        assert [cell.name for cell in plan.cells][:4] == [
+            "flask-threaded keep-alive r50/s c4 tls1.3 digest ecdsa-p256",
+            "flask-threaded keep-alive r0.5/s c4 tls1.3 digest ecdsa-p256",
+            "flask-threaded keep-alive r50/s c64 tls1.3 digest ecdsa-p256",
+            "flask-threaded keep-alive r0.5/s c64 tls1.3 digest ecdsa-p256",
+        ]
+        assert {cell.load.arrivals for cell in plan.cells} == {"poisson"}
+        assert all(cell.load.is_open for cell in plan.cells)
+
+    def test_constant(self) -> None:
+        plan = read(WHOLE + 'rate_per_s = 50\narrivals = "constant"\n')
+        assert plan.cells[0].name == "flask-threaded keep-alive r50/s-constant c4 tls1.3 digest ecdsa-p256"
+        assert parse(plan.to_json(), source="header", deployments=DEPLOYMENTS) == plan
+
+    def test_a_closed_load_keeps_its_name_and_its_place_in_the_header(self) -> None:
+        assert "rate_per_s" not in read(WHOLE).to_json()["cell"][0]
+
+
+class TestReconnecting:
+    def test_so_many_requests_a_connection(self) -> None:
+        text = WHOLE.replace('"keep-alive"', '["keep-alive", "reconnecting"]')
+        with pytest.raises(UserError, match="requests_per_connection is missing"):
+            read(text)
+        plan = read(text + "requests_per_connection = [1, 10]\n")
+        assert {(cell.scenario, cell.requests_per_connection) for cell in plan.cells if cell.load.clients == 4} == {
+            ("keep-alive", 0),
+            ("reconnecting", 1),
+            ("reconnecting", 10),
+        }
+
+
+class TestCalibration:
+    """Servers that check the bench are told apart by name, and are no choice that somebody has."""
+
+    @pytest.mark.parametrize(
+        ("line", "word"),
+        [("twin = 2", "twin2"), ("added_cpu_us = 6.5", "+6.5us-cpu"), ("added_delay_ms = 1", "+1ms")],
+    )
+    def test_in_the_name(self, line: str, word: str) -> None:
+        plan = read(WHOLE + line + "\n")
+        assert plan.cells[0].name == f"flask-threaded keep-alive c4 tls1.3 digest ecdsa-p256 {word}"
+        assert all(server.is_calibration for server in plan.servers)
+        assert parse(plan.to_json(), source="header", deployments=DEPLOYMENTS) == plan
+
+    def test_a_twin_has_a_server_of_its_own(self) -> None:
+        cell = WHOLE[WHOLE.index("[[cell]]") :]
+        plan = read(f"{WHOLE}\n{cell}twin = 1\n")
+        assert [(server.deployment, server.twin) for server in plan.servers] == [
+            ("flask-threaded", 0),
+            ("quart-uvicorn", 0),
+            ("flask-threaded", 1),
+            ("quart-uvicorn", 1),
+        ]
+        assert [server.is_calibration for server in plan.servers] == [False, False, True, True]
+
+
+CAPACITY = """
+[[capacity]]
+deployment = ["flask-threaded", "quart-uvicorn"]
+scenario = "keep-alive"
+clients = 64
+"""
+
+
+class TestCapacity:
+    """A search for each combination, with or without cells beside it."""
+
+    def test_names_and_what_is_measured(self) -> None:
+        plan = read(WHOLE + CAPACITY)
+        assert [search.name for search in plan.searches] == [
+            "flask-threaded keep-alive c64 p99<250ms tls1.3 digest ecdsa-p256",
+            "quart-uvicorn keep-alive c64 p99<250ms tls1.3 digest ecdsa-p256",
+        ]
+        assert plan.searches[0].cell(120.5).name == "flask-threaded keep-alive r120.5/s c64 tls1.3 digest ecdsa-p256"
+        assert plan.trials == read(WHOLE).trials
+
+    def test_settings(self) -> None:
+        plan = read(WHOLE + CAPACITY + 'p99_ms = 20\narrivals = "constant"\ntls = "off"\n')
+        assert (plan.searches[0].p99_ms, plan.searches[0].arrivals, plan.searches[0].server.tls) == (
+            20.0,
+            "constant",
+            "off",
+        )
+        assert parse(plan.to_json(), source="header", deployments=DEPLOYMENTS) == plan
+
+    def test_alone(self) -> None:
+        plan = read(WHOLE[: WHOLE.index("\n[[cell]]")] + CAPACITY)
+        assert (plan.cells, len(plan.searches)) == ((), 2)
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (("[[capacity]]", "[capacity]"), "capacity is no table; write it as [[capacity]]"),
+            (("clients = 64", "clients = 64\nrate_per_s = 5"), "capacity 1: no setting is called 'rate_per_s'"),
+            (("clients = 64", "clients = 64\np99_ms = 0"), "capacity 1: p99_ms is 0; it must be a number from 0.1"),
+            (("clients = 64", "clients = [64, 64]"), "p99<250ms tls1.3 digest ecdsa-p256' is there twice"),
+            (('"keep-alive"', '"reconnecting"'), "capacity 1: there is no capacity of reconnecting"),
+        ],
+    )
+    def test_said_plainly(self, change: tuple[str, str], said: str) -> None:
+        text = CAPACITY.replace(*change)
+        assert text != CAPACITY
+        with pytest.raises(UserError) as caught:
+            read(WHOLE + text)
+        assert said in str(caught.value)
+
+
 class TestBuiltIn:
     @pytest.mark.parametrize("name", ["quick", "full", "smoke", "calibrate"])
     def test_there_and_whole(self, name: str) -> None:
@@ -91,6 +221,14 @@ class TestBuiltIn:
         assert plan.blocks >= 6
         assert plan.handshake_blocks >= 6
         assert plan.handshake_blocks * BLOCK_S <= 25
+        assert plan.budget_s <= 300
+
+    def test_the_full_plan_measures_four_fifths_of_its_time(self) -> None:
+        """With up to 1.75 s a trial for starting, warming up and stopping; docs/method.md says what was measured."""
+        plan = load_plan("full", deployments=DEPLOYMENTS)
+        assert plan.window_s / (plan.window_s + 1.75) >= 0.8
+        assert plan.blocks >= 6
+        assert plan.max_blocks > plan.blocks
 
     def test_quick_has_what_each_cost_is_the_difference_of(self) -> None:
         names = {cell.name for cell in load_plan("quick", deployments=DEPLOYMENTS).cells}
@@ -138,7 +276,16 @@ class TestBadInput:
             (("budget_s = 300", "budget_s = 30"), "are 60 s of measuring, budget_s allows 30 s"),
             (('name = "mine"', 'name = "../mine"'), "the name '../mine' cannot be part of a folder's name"),
             (('name = "mine"', "name = 3"), "mine.toml: name is 3; it must be a text in quotes"),
-            (("[[cell]]", "[cell]"), "mine.toml: there is nothing to measure; add at least one [[cell]] table"),
+            (("[[cell]]", "[cell]"), "mine.toml: cell is no table; write it as [[cell]]"),
+            (
+                (WHOLE[WHOLE.index("\n[[cell]]") :], ""),
+                "mine.toml: there is nothing to measure; add at least one [[cell]] table",
+            ),
+            (
+                ("blocks = 6", "blocks = 6\nmax_blocks = 5"),
+                "max_blocks is 5; it must be a whole number from 6 to 10000",
+            ),
+            (("seed = 7", "seed = 7\nhalf_width = 2"), "half_width is 2; it must be a number from 0.001 to 1"),
             (("seed = 7", "seed 7"), "mine.toml, line 2, column 6: Expected '=' after a key in a key/value pair"),
             (("[4, 64]\n", "[4, 64"), "mine.toml, line 10: Unclosed array"),
         ],
@@ -158,7 +305,21 @@ class TestBadInput:
             ("tls = 1.3", "cell 1: no choice of tls is called '1.3'"),
             ('auth = "basic"', "cell 1: no choice of auth is called 'basic'; known: digest, none"),
             ('certificate_kind = "rsa-2024"', "no certificate_kind is called 'rsa-2024'; did you mean 'rsa-2048'?"),
-            ("rate_per_s = 100", "no setting is called 'rate_per_s'"),
+            ("rates_per_s = 100", "no setting is called 'rates_per_s'; did you mean 'rate_per_s'?"),
+            ("rate_per_s = 0", "rate_per_s is 0; it must be a number from 0.1 to 1e+06"),
+            (
+                "rate_per_s = [100, 100]",
+                "'flask-threaded keep-alive r100/s c4 tls1.3 digest ecdsa-p256' is there twice",
+            ),
+            ('rate_per_s = 100\narrivals = "even"', "no kind of arrivals is called 'even'; known: constant, poisson"),
+            ('arrivals = "poisson"', "arrivals without rate_per_s; a load without a rate has none to spread"),
+            (
+                "requests_per_connection = 10",
+                "requests_per_connection is there; the scenario reconnecting has it, and no other",
+            ),
+            ("twin = 101", "twin is 101; it must be a whole number from 0 to 100"),
+            ("added_cpu_us = -1", "added_cpu_us is -1; it must be a number from 0 to 1e+06"),
+            ("added_delay_ms = true", "added_delay_ms is True; it must be a number from 0 to 10000"),
             ("threads = -1", "threads is -1"),
         ],
     )
