@@ -9,9 +9,10 @@ discard its session.
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -53,9 +54,16 @@ class Handshake:
     time_us: float
     sent: int  # bytes above TCP
     received: int
-    flights: int  # changes of direction: each but the last of the client's waits for half a round trip
+    flights: int  # changes of direction until the request could be sent
     resumed: bool  # proved: no certificate was sent
     tls: NegotiatedTls
+    first_answer_us: float = math.nan  # from before TCP's connect to the first byte of the answer, the request included
+    waits: int = 0  # flights of the server until that byte: each is a round trip, beside TCP's own
+
+    @property
+    def round_trips(self) -> int:
+        """How often the client waited for the server until it could send its request; TCP's own is not among them."""
+        return self.flights // 2
 
 
 @dataclass(slots=True)
@@ -112,6 +120,24 @@ class _Wire:
             except SSL.WantReadError:
                 self.fill()
 
+    @property
+    def waits(self) -> int:
+        """Return how many flights of the server there were."""
+        return self.flights.count("server")
+
+    def read_to_the_end(self) -> None:
+        """Take the rest of what the server says, until it closes. Raises SSL.Error, OSError."""
+        while True:
+            try:
+                self.ssl.recv(_CHUNK)
+            except SSL.WantReadError:
+                try:
+                    self.fill()
+                except EOFError:
+                    return
+            except SSL.ZeroReturnError:
+                return
+
     def close(self) -> None:
         """Close as TLS wants it: without this OpenSSL would not resume the session."""
         try:
@@ -129,8 +155,17 @@ class HandshakeProbe:
     ca_file: None trusts what the system trusts.
     """
 
-    def __init__(self, target: Target, ca_file: Path | None, versions: frozenset[TlsVersion]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        ca_file: Path | None,
+        versions: frozenset[TlsVersion],
+        *,
+        to_the_end: bool = False,
+    ) -> None:
+        """Make one. to_the_end: read the whole answer and let the server close: it has done all its work then."""
         self._target = target
+        self._to_the_end = to_the_end
         self._certificates_seen = 0
         self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         self._context.set_min_proto_version(min(version.wire for version in versions))
@@ -165,6 +200,7 @@ class HandshakeProbe:
         connection.set_connect_state()
         self._certificates_seen = 0
         self._verify_error = ""
+        connecting_ns = time.perf_counter_ns()
         wire = _Wire(target.connect(), connection)
         try:
             started_ns = time.perf_counter_ns()
@@ -183,10 +219,15 @@ class HandshakeProbe:
             )
             try:
                 wire.ask(self._request())
+                answered_ns = time.perf_counter_ns()
+                waits = wire.waits
+                if self._to_the_end:
+                    wire.read_to_the_end()
             except (SSL.Error, OSError, EOFError) as error:
                 reason = _reason(error)
                 raise no_answer(target, f"shook hands, but did not answer a request ({reason})") from error
-            return handshake, connection.get_session()
+            answered_us = (answered_ns - connecting_ns) / 1000
+            return replace(handshake, first_answer_us=answered_us, waits=waits), connection.get_session()
         finally:
             wire.close()
 

@@ -29,6 +29,8 @@ class HandshakeSummary:
     sent: int | None = None  # bytes, the median
     received: int | None = None
     flights: int | None = None
+    round_trips: int | None = None  # until the request can be sent, beside TCP's own
+    first_answer_us_p50: float | None = None  # from before TCP's connect, the request included
     tls: NegotiatedTls | None = None
     why_not: str | None = None
 
@@ -92,6 +94,8 @@ def _summary(
         sent=round(median(each.sent for each in handshakes)),
         received=round(median(each.received for each in handshakes)),
         flights=round(median(each.flights for each in handshakes)),
+        round_trips=round(median(each.round_trips for each in handshakes)),
+        first_answer_us_p50=float(median(each.first_answer_us for each in handshakes)),
         tls=handshakes[-1].tls,
     )
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs import KeyKind, TlsPolicy, TlsVersion, ensure_ca
 from harness.errors import UserError
+from harness.network.model import round_trips
 from harness.probes.handshake import HandshakeProbe, VersionNotOfferedError, certifies, negotiate
 from harness.probes.summary import HandshakeSummary, probe_handshakes
 from harness.probes.target import Target, parse_target
@@ -53,6 +54,17 @@ class TestBothVersions:
             ("1.3", "resumed"): 3,
         }
 
+    def test_round_trips_are_those_of_the_model(self, seen: dict[tuple[str, str], HandshakeSummary]) -> None:
+        assert {key: each.round_trips for key, each in seen.items()} == {
+            (version, kind): round_trips(version, resumed=kind == "resumed").tls for version, kind in seen
+        }
+
+    def test_the_first_answer_is_later_than_the_handshake(self, seen: dict[tuple[str, str], HandshakeSummary]) -> None:
+        for each in seen.values():
+            assert each.time_us_p50 is not None
+            assert each.first_answer_us_p50 is not None
+            assert each.first_answer_us_p50 > each.time_us_p50
+
     def test_a_resumed_handshake_receives_no_certificate(self, seen: dict[tuple[str, str], HandshakeSummary]) -> None:
         for version in ("1.2", "1.3"):
             full, resumed = seen[version, "full"].received, seen[version, "resumed"].received
@@ -73,6 +85,21 @@ class TestBothVersions:
             assert each.time_us_p50 is not None
             assert each.time_us_p95 is not None
             assert 50 < each.time_us_p50 <= each.time_us_p95 < 5e6
+
+
+class TestToTheEnd:
+    """The server closes first, and has then done all its work."""
+
+    @pytest.mark.parametrize("version", TlsVersion)
+    def test_sessions_can_be_resumed(
+        self, serve: Serve, context_of: ContextOf, ca_file: Path, version: TlsVersion
+    ) -> None:
+        probe = HandshakeProbe(serve(context_of()), ca_file, frozenset({version}), to_the_end=True)
+        _, session = probe.full()
+        assert session is not None
+        resumed, _ = probe.resume(session)
+        assert resumed.resumed
+        assert resumed.waits == resumed.round_trips + 1
 
 
 class TestOneVersion:
