@@ -32,6 +32,12 @@ class Display(Protocol):
     def further(self, block: int, undecided: Sequence[Standing], *, left: int) -> None:
         """Say that a further block comes, for what is not decided yet. left: trials to come at most."""
 
+    def search(self, line: str, *, trials: int) -> None:
+        """Say that a search begins, or goes on, and about how many trials it will take."""
+
+    def note(self, line: str) -> None:
+        """Say what a search came to."""
+
     def turn(self, turn: Turn) -> None:
         """Say which trial comes now."""
 
@@ -124,6 +130,15 @@ class PlainDisplay:
         self._total = self._done + left
         self._print(still_open(block, undecided))
 
+    def search(self, line: str, *, trials: int) -> None:
+        """Print what is searched, and count its trials from one."""
+        self._done, self._total, self._at_most = 0, trials, False
+        self._print(f"{line}: about {trials} trials")
+
+    def note(self, line: str) -> None:
+        """Print it."""
+        self._print(line)
+
     def turn(self, turn: Turn) -> None:
         """Say nothing yet: the line comes with the outcome."""
 
@@ -184,6 +199,16 @@ class TerminalDisplay:
         self._progress.update(self._task, total=self._total)
         self._progress.console.print(Text(still_open(block, undecided)), soft_wrap=True)
         self._draw()
+
+    def search(self, line: str, *, trials: int) -> None:
+        """Let the bar be about as long as the search."""
+        self._done, self._total, self._at_most = 0, trials, False
+        self._progress.update(self._task, total=self._total, completed=0, current=line)
+        self._draw()
+
+    def note(self, line: str) -> None:
+        """Say it above the bar."""
+        self._progress.console.print(Text(line), soft_wrap=True)
 
     def turn(self, turn: Turn) -> None:
         """Name the trial."""

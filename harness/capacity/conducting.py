@@ -67,7 +67,7 @@ def search_all(plan: Plan, log: Log, runner: Measures, display: Tells) -> None:
 
 def outcome(capacity: Capacity) -> str:
     """Return what a search came to, on one line."""
-    held, failed = (f"{rate:,.4g}/s" if rate else "" for rate in (capacity.held_per_s, capacity.failed_per_s))
+    held, failed = (f"{rate:,.10g}/s" if rate else "" for rate in (capacity.held_per_s, capacity.failed_per_s))
     if capacity.ending is Ending.FOUND:
         return f"{held} (at {failed} {capacity.why})"
     if capacity.ending is Ending.LOWEST_FAILED:

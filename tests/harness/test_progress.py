@@ -91,6 +91,18 @@ class TestPlainLines:
         )
         assert lines[2].startswith("[1/6, at most 0:")
 
+    def test_a_search(self) -> None:
+        output = io.StringIO()
+        display = PlainDisplay(Console(file=output, width=40), 2.5)
+        display.start(done=0, total=20, folder="results/x", at_most=True)
+        display.search("capacity of x", trials=18)
+        display.finished(TRIALS[0])
+        display.note("capacity of x: 1,230/s")
+        lines = output.getvalue().splitlines()
+        assert lines[1] == "capacity of x: about 18 trials"
+        assert lines[2].startswith("[1/18, 0:")
+        assert lines[3] == "capacity of x: 1,230/s"
+
 
 class TestStillOpen:
     """The widest first, and no more than fit into a line."""
@@ -119,8 +131,11 @@ class TestTerminal:
         display.finished(TRIALS[0])
         display.finished(replace(TRIALS[1], doubts=("neighbours took 30% of the server's processor",)))
         display.tick()
+        display.search("capacity of x", trials=18)
+        display.note("capacity of x: 1,230/s")
         display.close()
         shown = output.getvalue()
+        assert "capacity of x: 1,230/s" in shown
         assert schedule(PLAN)[0].turns[0].cell.name in shown
         assert "for the CPU alone: neighbours" in shown.replace("\n", " ")
         assert "2/10" in shown

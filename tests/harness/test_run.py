@@ -90,6 +90,7 @@ class SilentDisplay:
     def __init__(self) -> None:
         self.turns: list[Turn] = []
         self.trials: list[Trial] = []
+        self.said: list[str] = []  # of searches
         self.further_blocks: list[tuple[int, int, int]] = []  # number, open comparisons, trials left at most
 
     def start(self, *, done: int, total: int, folder: str, at_most: bool = False) -> None:
@@ -97,6 +98,12 @@ class SilentDisplay:
 
     def further(self, block: int, undecided: Sequence[Standing], *, left: int) -> None:
         self.further_blocks.append((block, len(undecided), left))
+
+    def search(self, line: str, *, trials: int) -> None:
+        self.said.append(f"{line}, {trials}")
+
+    def note(self, line: str) -> None:
+        self.said.append(line)
 
     def turn(self, turn: Turn) -> None:
         self.turns.append(turn)
