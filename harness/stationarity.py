@@ -41,7 +41,7 @@ from scipy import special
 from harness.plan import SLICE_S
 
 SHORTEST_WARM_UP_S = 0.25  # after a slice that ended with all clients there, so half a second of load is left out
-LONGEST_WARM_UP_S = 4.0  # counted from there as well; a fresh Python server has settled within two seconds
+LONGEST_WARM_UP_S = 4.0  # counted from there as well; longer than any server here was seen to need
 LEVEL = 0.02
 MIN_SLICES = 6  # fewer cannot show a drift at that level: such a window is not judged
 MIN_ANSWERED = 4.0  # requests a slice, in the mean: the figures of fewer are no smooth ones, and are not judged either
