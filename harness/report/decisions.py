@@ -1,16 +1,20 @@
 """The decisions: for each need, which deployment to take, by how much, how sure, and when it flips.
 
-A need is a scenario, a load and a figure. Its contenders are ranked by that figure; the first is compared with the
-next, block by block. The table promises that it as a whole names a false winner in at most 5 % of all runs in which
-nothing differs, so each row's interval is as wide as that takes (Bonferroni: with six rows the level of one is
-99.2 %). The rule for a winner is `harness.statistics.verdict`.
+A need is a scenario, a load and a figure. Its contenders are ranked by that figure; the first is compared with each
+other, block by block, and is a winner if it is told apart from all of them, else there is a tie.
+
+The table promises that it as a whole names a false winner in at most 5 % of all runs in which nothing differs, however
+many rows it has. A row's p-value is the largest of its comparisons (a winner must win them all, which takes no
+correction of its own); the rows' p-values are corrected together by Holm's procedure. Each row's interval has the level
+of its step in that procedure, so that interval and verdict always say the same. The rule for a verdict is
+`harness.statistics.verdict`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
 import numpy as np
@@ -26,7 +30,7 @@ from harness.measured import (
     throughput,
 )
 from harness.report import words
-from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval, Verdict, verdict
+from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval, Verdict, holm, holm_levels, verdict
 
 TABLE_LEVEL = 0.95
 FEW_CLIENTS = 16  # up to here "few busy clients"
@@ -127,6 +131,7 @@ class Rival:
     standing: Standing
     advantage: Interval  # above 1: the best is better
     verdict: Verdict
+    p_value: float  # of the two not differing; before correction
 
     @property
     def contender(self) -> Contender:
@@ -144,6 +149,8 @@ class Decision:
     standings: tuple[Standing, ...] = ()  # best first
     rivals: tuple[Rival, ...] = ()  # every other than the best, in the same order
     set_aside: tuple[str, ...] = ()  # deployments none of whose trials under the condition can be used
+    p_value: float = 1.0  # of there being no winner; after correction
+    comparisons: int = 0  # rows that the correction is for: all of the table in which there is a choice
 
     @property
     def best(self) -> Standing:
@@ -163,10 +170,22 @@ class Decision:
 
 def decide(measured: Measured) -> tuple[Decision, ...]:
     """Return one decision for each need, in the order of NEEDS."""
-    conditions = [condition_for(need, measured) for need in NEEDS]
-    rows = sum(len(measured.contenders_under(condition)) > 1 for condition in conditions if condition)
-    level = 1 - (1 - TABLE_LEVEL) / max(rows, 1)
-    return tuple(_decide(need, condition, measured, level) for need, condition in zip(NEEDS, conditions, strict=True))
+    rows = []
+    for need in NEEDS:
+        condition = condition_for(need, measured)
+        rows.append(_Row(need, condition, standings(measured, need.measure, condition) if condition else ()))
+    p_values = [_p_value(row, measured) for row in rows]
+    choices = [index for index, row in enumerate(rows) if len(row.ranked) > 1]
+    corrected = dict(zip(choices, holm([p_values[index] for index in choices]), strict=True))
+    levels = dict(zip(choices, holm_levels([p_values[index] for index in choices], level=TABLE_LEVEL), strict=True))
+    return tuple(
+        replace(
+            _decide(row, measured, levels.get(index, TABLE_LEVEL)),
+            p_value=corrected.get(index, 1.0),
+            comparisons=len(choices),
+        )
+        for index, row in enumerate(rows)
+    )
 
 
 def condition_for(need: Need, measured: Measured) -> Condition | None:
@@ -223,16 +242,38 @@ def _geometric_mean(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def _decide(need: Need, condition: Condition | None, measured: Measured, level: float) -> Decision:
-    """Decide one need. A winner is told apart from every other, which needs no wider intervals than from one."""
-    ranked = standings(measured, need.measure, condition) if condition else ()
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A need, what speaks for it, and who was measured there, the best first."""
+
+    need: Need
+    condition: Condition | None
+    ranked: tuple[Standing, ...]
+
+
+def _p_value(row: _Row, measured: Measured) -> float:
+    """Return how likely it is that the best looks so much better than each other if it is not; 1 if nobody can tell."""
+    if row.condition is None or len(row.ranked) < 2:
+        return 1.0
+    best, *others = row.ranked
+    figure = row.need.measure.figure
+    blocks = [measured.figures(standing.contender, row.condition, figure).keys() for standing in row.ranked]
+    if any(len(blocks[0] & other) < MIN_BLOCKS_FOR_VERDICT for other in blocks[1:]):
+        return 1.0
+    return max(measured.p_value(best.contender, other.contender, row.condition, figure) for other in others)
+
+
+def _decide(row: _Row, measured: Measured, level: float) -> Decision:
+    """Decide one need, by intervals of a level."""
+    need, condition, ranked = row.need, row.condition, row.ranked
     if condition is None or not ranked:
         return Decision(need, Outcome.UNMEASURED)
     best, *others = ranked
     rivals = []
     for other in others:
         interval = advantage(measured, need.measure, best.contender, other.contender, condition, level=level)
-        rivals.append(Rival(other, interval, verdict(interval)))
+        p_value = measured.p_value(best.contender, other.contender, condition, need.measure.figure)
+        rivals.append(Rival(other, interval, verdict(interval), p_value))
     set_aside = measured.deployments_set_aside(condition, need.measure.figure)
     if not rivals:
         outcome = Outcome.ALONE
@@ -241,6 +282,19 @@ def _decide(need: Need, condition: Condition | None, measured: Measured, level: 
     else:
         outcome = Outcome.TIE
     return Decision(need, outcome, condition, ranked, tuple(rivals), set_aside)
+
+
+def how_likely(decision: Decision) -> str:
+    """Return how likely chance alone gives so much: "p = 0.003 after correction for 6 comparisons".
+
+    Empty where there is no choice.
+    """
+    if decision.next is None:
+        return ""
+    said = "p < 0.0001" if decision.p_value < 1e-4 else f"p = {decision.p_value:.1g}"
+    if decision.comparisons < 2:
+        return said
+    return f"{said} after correction for {decision.comparisons} comparisons"
 
 
 def how_sure(decision: Decision) -> str:

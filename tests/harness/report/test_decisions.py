@@ -8,7 +8,7 @@ import pytest
 
 from harness.costs import costs
 from harness.measured import Measured, Scenario
-from harness.report.decisions import NEEDS, Decision, Outcome, decide
+from harness.report.decisions import NEEDS, TABLE_LEVEL, Decision, Outcome, decide, how_likely
 from harness.report.flips import NEVER, flips
 from harness.report.naming import Names
 from harness.trials import Run
@@ -106,6 +106,53 @@ class TestVerdicts:
         row = decided(Run(run.header, (*run.trials, *copies)))["few busy clients"]
         assert row.outcome is Outcome.TIE
         assert {row.best.contender.deployment, *(rival.contender.deployment for rival in row.tied)} == {FLASK, third}
+
+
+class TestCorrection:
+    """All rows of the table together: Holm's procedure, and intervals that say the same."""
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_a_winner_is_significant_after_correction_and_nothing_else_is(self, seed: int) -> None:
+        close = synthetic.Costs(request={FLASK: 250.0, QUART: 257.0}, slow_at_once={FLASK: 64.0, QUART: 64.0})
+        for decision in decide(Measured(quick_run(seed=seed, costs=close, plan=PLAN))):
+            assert decision.comparisons == len(NEEDS)
+            assert (decision.outcome is Outcome.WINNER) == (decision.p_value <= 1 - TABLE_LEVEL)
+            assert decision.next is not None
+            assert decision.next.advantage.excludes(1.0) == (decision.outcome is Outcome.WINNER)
+
+    def test_the_surest_row_carries_the_whole_correction_the_others_less(self) -> None:
+        decisions = decide(Measured(quick_run(plan=PLAN)))
+        uncorrected = [decision.rivals[0].p_value for decision in decisions]
+        surest = min(range(len(decisions)), key=uncorrected.__getitem__)
+        assert decisions[surest].p_value == pytest.approx(len(NEEDS) * uncorrected[surest])
+        assert all(
+            before <= decision.p_value <= len(NEEDS) * before or decision.p_value == 1.0
+            for before, decision in zip(uncorrected, decisions, strict=True)
+        )
+
+    def test_rows_without_a_choice_take_no_correction(self) -> None:
+        few = without(quick_run(plan=PLAN), lambda trial: trial.scenario != "slow-io")
+        (decision,) = (one for one in decide(Measured(few)) if one.outcome is not Outcome.UNMEASURED)
+        assert decision.comparisons == 1
+        assert decision.p_value == decision.rivals[0].p_value
+
+    def test_said(self) -> None:
+        found = decided(quick_run(plan=PLAN))
+        assert how_likely(found["many slow requests"]) == "p < 0.0001 after correction for 6 comparisons"
+        few = decided(quick_run(plan=quick_plan(blocks=5, window_s=0.1, keep=usual)))
+        assert how_likely(few["many slow requests"]) == "p = 1 after correction for 6 comparisons"
+        alone = decided(without(quick_run(plan=PLAN), lambda trial: trial.deployment == QUART))
+        assert how_likely(alone["few busy clients"]) == ""
+
+    def test_blocks_that_were_added_because_of_the_others_give_no_degrees_of_freedom(self) -> None:
+        """A run that went on: the header's `blocks` is what was fixed beforehand."""
+        long = quick_run(plan=quick_plan(blocks=12, window_s=0.1, keep=usual))
+        header = replace(long.header, plan={**long.header.plan, "blocks": 6, "max_blocks": 12})
+        fixed, all_of_them = (decided(run)["few busy clients"].next for run in (Run(header, long.trials), long))
+        assert fixed is not None
+        assert all_of_them is not None
+        assert fixed.advantage.n == all_of_them.advantage.n == 12
+        assert fixed.advantage.half_width > all_of_them.advantage.half_width
 
 
 class TestFlips:
