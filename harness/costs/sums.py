@@ -68,7 +68,7 @@ class Sum:
         """
         found = self.by_block(measured)
         values = [value for block, value in found.items() if blocks is None or block in blocks]
-        return mean_interval(values) if values else None
+        return mean_interval(values, fixed_blocks=measured.fixed_blocks) if values else None
 
 
 @dataclass(frozen=True, slots=True)

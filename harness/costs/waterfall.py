@@ -125,5 +125,6 @@ def _check(
     if not left.is_empty:
         unexplained = left.interval(measured, blocks)
         wholes, lefts = whole.by_block(measured), left.by_block(measured)
-        share = mean_interval([lefts[block] / wholes[block] for block in sorted(blocks)])
+        shares = [lefts[block] / wholes[block] for block in sorted(blocks)]
+        share = mean_interval(shares, fixed_blocks=measured.fixed_blocks)
     return Whole(name=name, parts=tuple(parts), measured=level, unexplained=unexplained, share=share)
