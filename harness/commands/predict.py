@@ -171,9 +171,8 @@ def _notes(prediction: Prediction, measured: Measured) -> list[str]:
     from harness.report import words  # noqa: PLC0415 - as above
 
     workload = prediction.workload
-    notes = [
-        f"95 % intervals, of the costs in {words.count(prediction.cpu_us.n, 'block')}; how far the model is off is not in them."
-    ]
+    blocks = words.count(prediction.cpu_us.n, "block")
+    notes = [f"Intervals: 95 %, of the costs in {blocks}; how far the model itself is off is not in them."]
     if workload.new_share:
         trips = prediction.setup_round_trips
         resumed = ", resumed" if workload.resumed else ""
