@@ -147,7 +147,8 @@ class Slice:
     challenges: int = 0
     bytes: Bytes = field(default_factory=Bytes)
     generator_cpu_us: int = 0
-    users: int = 0  # at this moment
+    users: int = 0  # at this moment; of an open load whose first request is not due yet, those that are ready for it
+    waiting: int = 0  # at this moment: requests of an open load that are due and found all users busy
     tls: Negotiated | None = None  # None: no TLS connection yet
 
 
@@ -253,6 +254,7 @@ def _slice_to_json(piece: Slice) -> dict[str, Any]:
         "bytes": {"sent": piece.bytes.sent, "received": piece.bytes.received},
         "generator_cpu_us": piece.generator_cpu_us,
         "users": piece.users,
+        "waiting": piece.waiting,
         "tls": None if piece.tls is None else {"version": piece.tls.version, "cipher": piece.tls.cipher},
     }
 
@@ -273,6 +275,7 @@ def _slice_from_json(line: Mapping[str, Any]) -> Slice:
         bytes=Bytes(sent=line["bytes"]["sent"], received=line["bytes"]["received"]),
         generator_cpu_us=line["generator_cpu_us"],
         users=line["users"],
+        waiting=line.get("waiting", 0),  # recordings from before open loads lack it
         tls=None if tls is None else Negotiated(version=tls["version"], cipher=tls["cipher"]),
     )
 

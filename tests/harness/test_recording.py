@@ -40,6 +40,7 @@ FULL = Slice(
     bytes=Bytes(sent=10, received=20),
     generator_cpu_us=99,
     users=4,
+    waiting=5,
     tls=Negotiated(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384"),
 )
 
