@@ -66,17 +66,22 @@ class Runner:
         self._clock_s = clock_s
         self._trials = 0
         self._measured_s = 0.0
+        self._started_s = 0.0
 
     def run(self) -> Session:
         """Measure all missing trials of the plan's blocks. KeyboardInterrupt passes.
 
         Raises UserError when they cannot be written, or when none of the first ones gave a figure.
         """
-        started_s = self._clock_s()
+        self._started_s = self._clock_s()
         for block in range(max(self._plan.blocks, self._plan.max_blocks)):
             if not self._measure_block(block):
                 break
-        return Session(self._trials, self._measured_s, self._clock_s() - started_s)
+        return self.session()
+
+    def session(self) -> Session:
+        """Return what has been done since `run` began; with what else was measured after it."""
+        return Session(self._trials, self._measured_s, self._clock_s() - self._started_s)
 
     def _measure_block(self, block: int) -> bool:
         """Measure what is missing of a block; says whether there is such a block."""

@@ -146,8 +146,9 @@ def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pin
     try:
         with sigterm_as_interrupt():
             runner = Runner(plan, log, lab, display, pinning)
-            session = runner.run()
+            runner.run()
             search_all(plan, log, runner, display)
+            session = runner.session()
             display.close()
             _measure_handshakes(plan, folder, pinning, state)
     except KeyboardInterrupt as error:
