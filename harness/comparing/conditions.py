@@ -59,13 +59,13 @@ def changed_plan(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[C
 def _other_machine(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     for key in _MACHINE:
         if before.get(key) != after.get(key):
-            return f"another machine ({key}: {_said(before.get(key))}, and {_said(after.get(key))} in B)"
+            return f"another machine ({key}: {_said(before.get(key))} in A, {_said(after.get(key))} in B)"
     was, is_now = before.get(_MEMORY), after.get(_MEMORY)
     if isinstance(was, int) and isinstance(is_now, int) and abs(is_now - was) > _SAME_MEMORY * was:
-        return f"another machine (memory: {was / 2**30:.1f} GiB, and {is_now / 2**30:.1f} GiB in B)"
+        return f"another machine (memory: {was / 2**30:.1f} GiB in A, {is_now / 2**30:.1f} GiB in B)"
     was_given, is_given = _given(before), _given(after)
     if was_given != is_given:
-        return f"other processors of the machine were used ({was_given}, and {is_given} in B)"
+        return f"the machine's processors were given out in another way (A: {was_given}; B: {is_given})"
     return None
 
 
@@ -80,7 +80,7 @@ def _other_plan(before: RunHeader, after: RunHeader) -> str | None:
     if before.plan_hash == after.plan_hash:
         return None
     differs = _first_difference(before.plan, after.plan)
-    return None if differs is None else f"another plan ({before.plan_hash}, and {after.plan_hash} in B: {differs})"
+    return None if differs is None else f"another plan (A {before.plan_hash}, B {after.plan_hash}: {differs})"
 
 
 def _first_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
@@ -93,7 +93,7 @@ def _first_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> st
         return f"only {'A' if only_before else 'B'} has {_listed(only_before or only_after)}"
     for key in sorted((before.keys() | after.keys()) - {"cell", *_HOW_LONG}):
         if before.get(key) != after.get(key):
-            return f"{key} is {_said(before.get(key))}, and {_said(after.get(key))}"
+            return f"{key} is {_said(before.get(key))} in A, {_said(after.get(key))} in B"
     return None
 
 

@@ -8,13 +8,13 @@ variances are involved", Biometrika 34, 1947) and not Student's, which takes the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.statistics import MIN_BLOCKS_FOR_INTERVAL, Interval
+from harness.statistics import MIN_BLOCKS_FOR_INTERVAL, Floats, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Shift:
         return float(2 * stats.t.sf(beyond / self.error, self.freedom))
 
 
-def shift(before: Sequence[float], after: Sequence[float]) -> Shift:
+def shift(before: ArrayLike, after: ArrayLike) -> Shift:
     """Compare the figures of two runs, one a block, all of them positive.
 
     Under 3 blocks in either the error is infinite. No block at all: the estimate is NaN. Raises ValueError for a figure
@@ -73,9 +73,9 @@ def shift(before: Sequence[float], after: Sequence[float]) -> Shift:
     return Shift(estimate, math.sqrt(variance), freedom, blocks)
 
 
-def _logs(figures: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _logs(figures: ArrayLike) -> Floats:
     sample = np.asarray(figures, dtype=np.float64)
     if not np.all(np.isfinite(sample)) or np.any(sample <= 0):
         raise ValueError("figures that are compared as ratios are positive and finite")
-    logs: np.ndarray[tuple[int], np.dtype[np.float64]] = np.log(sample)
+    logs: Floats = np.log(sample)
     return logs
