@@ -8,29 +8,25 @@ import httptools
 
 
 class Answers:
-    """The answers on one connection. Looks at no header: who needs one parses the answer again, as `WholeAnswer`."""
+    """The answers on one connection. Looks at no header: who needs one parses the answer again, as `WholeAnswer`.
 
-    __slots__ = ("_parser", "content_bytes", "feed", "keep_alive", "status", "whole")
+    Whoever is about to send a request sets `whole` to 0 and clears `bodies`.
+    """
+
+    __slots__ = ("_parser", "bodies", "feed", "keep_alive", "on_body", "status", "whole")
 
     def __init__(self) -> None:
-        self.whole = 0  # answers since `expect`: more than one is one too many
-        self.content_bytes = 0  # of them, chunks joined
+        self.whole = 0  # answers since then: more than one is one too many
+        self.bodies: list[bytes] = []  # their content, as it came or chunk by chunk
         self.status = 0  # of the last
         self.keep_alive = True  # whether it lets the connection live
+        self.on_body = self.bodies.append  # called by httptools, which so needs no Python
         self._parser = httptools.HttpResponseParser(self)
         self.feed = self._parser.feed_data
-
-    def expect(self) -> None:
-        """A request is about to be sent."""
-        self.whole = self.content_bytes = 0
 
     def close(self) -> None:
         """The parser holds this object and this object the parser: cut, or they wait for the cyclic collector."""
         del self._parser, self.feed
-
-    def on_body(self, body: bytes) -> None:
-        """Called by httptools."""
-        self.content_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Called by httptools. Only in here does llhttp know whether the connection may be kept."""

@@ -42,6 +42,7 @@ class Wire:
         self._traffic = traffic
         self._deadlines = deadlines
         self._hub: Any = gevent.get_hub()
+        self._switch = self._hub.switch
         self.waiter: Waiter | None = None
         self.since_ns = time.monotonic_ns()
         self.phase = "connecting"
@@ -52,31 +53,32 @@ class Wire:
             deadlines.forget(self)
             raise
         self._readable = self._hub.loop.io(self._socket.fileno(), _READ)
+        self._send, self._receive_into = self._socket.send, self._socket.recv_into
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises OSError, DeadlineError."""
         try:
-            sent = self._socket.send(data)
+            sent = self._send(data)
         except BlockingIOError:
             sent = 0
         self._traffic.sent += len(data)
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:])
 
-    def wait(self) -> None:
-        """Wait until something can be received. Raises DeadlineError."""
+    def receive_into(self, buffer: bytearray) -> int:
+        """Wait until something can be received, and return how much it was; 0 when the peer has closed.
+
+        Raises OSError, DeadlineError.
+        """
         watcher = self._readable
         self.waiter = waiter = getcurrent()
         watcher.start(waiter.switch)
         try:
-            self._hub.switch()
+            self._switch()
         finally:
             watcher.stop()
             self.waiter = None
-
-    def receive_into(self, buffer: bytearray) -> int:
-        """Receive what is there after a `wait`; 0 when the peer has closed. Raises OSError."""
-        count = self._socket.recv_into(buffer)
+        count = self._receive_into(buffer)
         self._traffic.received += count
         return count
 

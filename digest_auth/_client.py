@@ -311,9 +311,12 @@ class Prepared:
         self._body = body
         self._adopted: tuple[_Session | None, bytes, bytes] = (None, b"", b"")  # replaced as a whole: threads share it
 
-    def authorization(self) -> bytes | None:
-        """A value with the next nonce count; None before a challenge was accepted."""
-        session = self._client.session
+    def authorization(self, before: bytes = b"", after: bytes = b"") -> bytes | None:
+        """A value with the next nonce count; None before a challenge was accepted.
+
+        before, after: of a request, put around the value here because to copy it once more takes a fifth as long.
+        """
+        session = self._client._session  # noqa: SLF001 the property takes half as long as the hash
         if session is None:
             return None
         adopted, before_nc, tail = self._adopted
@@ -322,7 +325,7 @@ class Prepared:
         nc = b"%08x" % next(session.counts)
         state = session.secret_and_nonce.copy()
         state.update(nc + tail)
-        return b'%b%b, response="%b"' % (before_nc, nc, state.hexdigest().encode("ascii"))
+        return b"".join((before, before_nc, nc, b', response="', state.hexdigest().encode("ascii"), b'"', after))
 
     def _adopt(self, session: _Session) -> tuple[bytes, bytes]:
         """What comes before nc, and what is hashed after it."""
