@@ -29,7 +29,7 @@ from typing import Final
 from harness import histograms
 from harness.errors import UserError
 from harness.plan import SLICE_S, Plan, Search
-from harness.trials import BACKLOG, NEIGHBOURS, SEARCHED, STOLEN, UNSTEADY_RATE, Trial, TrialId
+from harness.trials import BACKLOG, GENERATOR_LIMIT, NEIGHBOURS, SEARCHED, STOLEN, UNSTEADY_RATE, Trial, TrialId
 
 RESOLUTION: Final = 1.03  # the lowest failed rate is at most so many times the highest that held, when bisected
 FIRST_STEP: Final = 1.15  # of the bracket; each further one is the square of the one before, up to
@@ -73,9 +73,14 @@ class Judgement:
     reason: str
 
     @property
-    def is_generators_limit(self) -> bool:
-        """Whether the generator could not do it: it ran, but not as fast as it was told."""
+    def is_about_generator(self) -> bool:
+        """Whether the generator could not do it: it ran, but not as it was told."""
         return self.outcome is Outcome.UNUSABLE and _is_about_generator(self.reason) and not _is_broken(self.reason)
+
+    @property
+    def is_generators_limit(self) -> bool:
+        """Whether the rate was the reason: it was busy itself, and nobody took its processor."""
+        return self.outcome is Outcome.UNUSABLE and self.reason == GENERATOR_LIMIT
 
 
 class Purpose(StrEnum):
@@ -387,7 +392,7 @@ class _Procedure:
         """Try a rate until a trial can be judged.
 
         While a capacity is looked for, a rate beyond the generator is a bound like one beyond the server: the capacity
-        may lie below it.
+        may lie below it. A generator that others starve, before any rate has held, would be so at every rate.
         """
         judgement = Judgement(Outcome.UNUSABLE, "")
         for _ in range(TRIES):
@@ -399,7 +404,8 @@ class _Procedure:
                 self._beyond_generator.discard(rate)
                 return False
         self._reasons[rate] = f"{judgement.reason}, at {rate:g}/s in {TRIES} trials"
-        if purpose is not Purpose.FIND or not judgement.is_generators_limit:
+        is_bound = judgement.is_generators_limit or (self._low > 0 and judgement.is_about_generator)
+        if purpose is not Purpose.FIND or not is_bound:
             raise _EndedError(Ending.UNKNOWN, self._reasons[rate])
         self._beyond_generator.add(rate)
         return False

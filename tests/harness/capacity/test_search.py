@@ -206,6 +206,14 @@ class TestNothingToFind:
         assert (found.ending, found.held_per_s, found.failed_per_s) == (Ending.UNKNOWN, None, None)
         assert len(results) <= MOST_TRIALS
 
+    @pytest.mark.parametrize("doubt", [f"{GENERATOR_LIMIT}: neighbours took 90% of its processor", LAGGED])
+    def test_a_generator_that_others_starve_is_not_tried_at_every_rate(self, doubt: str) -> None:
+        results: list[Trial] = []
+        while isinstance(step := next_step(SEARCH, results), Step):
+            results.append(replace(server().trial(SEARCH, step), doubts=(doubt,)))
+        assert (step.ending, step.held_per_s, len(results)) == (Ending.UNKNOWN, None, TRIES)
+        assert step.why == f"{doubt}, at 100/s in 3 trials"
+
     def test_a_server_that_does_not_start(self) -> None:
         results: list[Trial] = []
         while isinstance(step := next_step(SEARCH, results), Step):
@@ -239,7 +247,8 @@ class TestJudgement:
     def test_a_generator_in_doubt_says_nothing(self, doubt: str, rate_per_s: float) -> None:
         judgement = judge(trial(rate_per_s, doubts=[doubt]), SEARCH)
         assert judgement.outcome is Outcome.UNUSABLE
-        assert judgement.is_generators_limit
+        assert judgement.is_about_generator
+        assert judgement.is_generators_limit == (doubt == GENERATOR_LIMIT)
 
     @pytest.mark.parametrize("doubt", [f"{NEIGHBOURS} 30 %", f"{STOLEN} 5 %"])
     def test_beside_neighbours_holding_counts_and_failing_does_not(self, doubt: str) -> None:
@@ -262,7 +271,7 @@ class TestJudgement:
     def test_a_generator_that_broke_is_no_limit(self) -> None:
         judgement = judge(void("the generator failed: it ended too early"), SEARCH)
         assert judgement.outcome is Outcome.UNUSABLE
-        assert not judgement.is_generators_limit
+        assert not judgement.is_about_generator
 
 
 class TestLatency:
