@@ -53,7 +53,7 @@ _MOST_LOOKS: Final = 60
 # hello of TLS 1.3 has a key share that our servers do not take, and they ask for another one.
 _OTHER_GROUP: Final = "P-256"
 _USUAL_GROUPS: Final = f"{PINNED_GROUP}:{_OTHER_GROUP}"
-_GROUPS_TO_RETRY: Final = f"{_OTHER_GROUP}:{PINNED_GROUP}"
+GROUPS_TO_RETRY: Final = f"{_OTHER_GROUP}:{PINNED_GROUP}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def measure_live_blocks(
             }
             ca_file = open_state(state).ca_file
             usual = stack.enter_context(live_client(ca_file, pinning.generator))
-            retrying = stack.enter_context(live_client(ca_file, pinning.generator, groups=_GROUPS_TO_RETRY))
+            retrying = stack.enter_context(live_client(ca_file, pinning.generator, groups=GROUPS_TO_RETRY))
             batches: defaultdict[LiveSubject, list[tuple[float, Mapping[str, Any]]]] = defaultdict(list)
             _warm_up(usual, servers, wanted)
             for _ in range(rounds):

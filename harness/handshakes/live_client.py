@@ -14,6 +14,7 @@ import os
 import socket
 import statistics
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -66,14 +67,18 @@ class Client:
     def connections(self, url: str, count: int) -> dict[str, Any]:
         """Make connections without TLS, each with a request, and let the server close them."""
         target = parse_target(url)
+        first_answer_us = []
         for _ in range(count):
+            connecting_ns = time.perf_counter_ns()
             with target.connect() as connection:
                 connection.sendall(_request(target, "close"))
-                got = b""
-                while data := connection.recv(_CHUNK):
+                got = data = connection.recv(_CHUNK)
+                first_answer_us.append((time.perf_counter_ns() - connecting_ns) / 1000)
+                while data:
+                    data = connection.recv(_CHUNK)
                     got += data
                 _check_status(got)
-        return {"count": count}
+        return {"count": count, "first_answer_us": first_answer_us}
 
     def open(self, url: str, version: str | None) -> dict[str, Any]:
         """Connect, and stay connected."""
