@@ -6,6 +6,9 @@ neither a server nor a generator.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +32,7 @@ from harness.trials import NegotiatedTls
 from harness.window import Observation, WindowSearch
 
 _LOOK_EVERY_S = 0.05  # at the recording's size; the clocks are read when it has grown
+_ROOM_BYTES = 1 << 20  # a recording has a few hundred kB
 _FAREWELL_S = 5.0  # of several workers
 _SPARE_S = 60  # Locust's own time limit, beyond what it should need: for a generator that nobody stops
 
@@ -104,11 +108,13 @@ class RealLab:
 
     @contextmanager
     def serve(self, server: ServerKey) -> Iterator[Served]:
-        """Start a fresh server; it is stopped at the end. Raises ServerFailedError."""
+        """Start a fresh server; it is stopped at the end. Raises ServerFailedError, or UserError for want of room."""
         try:
             running = start(server.deployment, self.serve_options(server), cpus=self._pinning.server)
         except DeploymentError as error:
             raise ServerFailedError(str(error)) from error
+        except OSError as error:
+            raise _out_of(f"{server.deployment} cannot be started", error) from error
         try:
             try:
                 tls = negotiate(parse_target(running.url), running.ca_file) if server.uses_tls else None
@@ -176,7 +182,10 @@ class _RealServed:
             except ClocksError as error:
                 watch.failure = str(error)
             except (GeneratorFailedError, RecordingError) as error:
+                _check_room(folder)
                 failure = str(error)
+            except OSError as error:
+                raise _out_of("a trial cannot be made", error) from error
         return Observation(
             recording=recording,
             samples=tuple(watch.samples),
@@ -220,12 +229,23 @@ def _folder() -> Iterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="bench-trial-")
     except OSError as error:
-        raise UserError(
-            f"no folder can be made in {tempfile.gettempdir()} ({error.strerror})",
-            hint="make room, or set TMPDIR; what finished is kept",
-        ) from error
+        raise _out_of("no folder can be made", error) from error
     with folder as name:
         yield Path(name)
+
+
+def _check_room(folder: Path) -> None:
+    """Tell a full disk from a generator that failed by itself: all further trials would too. Raises UserError."""
+    if shutil.disk_usage(folder).free < _ROOM_BYTES:
+        raise _out_of("the generator failed", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+
+def _out_of(what: str, error: OSError) -> UserError:
+    """Make the error for a machine that has no more room, files or processes for us."""
+    return UserError(
+        f"{what} ({error.strerror or error}; files go to {tempfile.gettempdir()})",
+        hint="make room or set TMPDIR, and go on with --resume; what finished is kept",
+    )
 
 
 def _limit_s(window_s: float) -> int:

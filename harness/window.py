@@ -145,12 +145,12 @@ def figures(observation: Observation, *, cell: Cell, window_s: float, pinning: P
     recording = observation.recording
     if observation.server_status is not None:
         raise VoidTrialError(f"the server ended by itself with status {observation.server_status}")
+    if observation.clocks_failure is not None:
+        raise VoidTrialError(f"the server's clocks were not read: {observation.clocks_failure}")
     if observation.failure is not None:
         raise VoidTrialError(f"the generator failed: {observation.failure}")
     if recording is None or not recording.complete:
         raise VoidTrialError("the generator failed: it did not close its recording")
-    if observation.clocks_failure is not None:
-        raise VoidTrialError(f"the server's clocks were not read: {observation.clocks_failure}")
     window = WindowSearch(cell, window_s).finds(recording.slices, observation.samples)
     if window is None:
         raise VoidTrialError(_too_short(recording.slices, cell.load.clients, window_s))

@@ -98,7 +98,10 @@ def begin(plan_name: str, out: Path, state: Path, lab: RealLab, pinning: Pinning
         environment=describe_environment(pinning),
     )
     log = TrialLog.create(folder, header)
-    (folder / "plan.toml").write_text(text.text, encoding="utf-8")
+    try:
+        (folder / "plan.toml").write_text(text.text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror})", hint="make room; then --resume") from error
     return plan, folder, log
 
 
@@ -141,6 +144,8 @@ def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pin
     display = choose_display(Console(stderr=True), plan.window_s + GUESSED_OVERHEAD_S)
     lab.on_tick(display.tick)
     done = sum(not trial.is_searched for trial in log.run.trials)
+    if pinning.note:
+        click.echo(f"note: {pinning.note}; its figures are good for a try, and the report says so", err=True)
     display.start(done=done, total=most_trials(plan), folder=str(folder), at_most=goes_on(plan))
     before = stay_off(pinning)
     try:
