@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,12 +41,15 @@ class Sittings:
         self._folder = folder
         (folder / "tiny.toml").write_text(PLAN)
 
-    def sit(self, outcome: str) -> tuple[int, list[TrialId], str]:
-        """Begin the run, or go on with it; return the status, the trials said to be on disk, and standard error."""
+    def sit(self, outcome: str, *launcher: str) -> tuple[int, list[TrialId], str]:
+        """Begin the run, or go on with it; return the status, the trials said to be on disk, and standard error.
+
+        launcher: a program, with its arguments, that starts it.
+        """
         found = list(self._folder.glob("results/*"))
         arguments = ["--resume", str(found[0])] if found else [str(self._folder / "tiny.toml"), "--out", "results"]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.harness.sitting", outcome, *arguments],
+            [*launcher, sys.executable, "-m", "tests.harness.sitting", outcome, *arguments],
             capture_output=True,
             text=True,
             cwd=self._folder,
@@ -102,3 +106,11 @@ def test_a_full_disk(sittings: Sittings) -> None:
     assert status == 0, err
     assert sittings.ids() == said + more
     assert len(set(sittings.ids())) == len(sittings.ids()) == TRIALS
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="takes taskset")
+def test_one_processor_is_said_at_the_beginning_and_noted(sittings: Sittings) -> None:
+    status, _, err = sittings.sit("finish", "taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
+    assert status == 0, err
+    assert err.splitlines()[0].startswith("note: server and generator shared one processor;")
+    assert read_run(sittings.run_folder).header.environment["notes"] == ["server and generator shared one processor"]
