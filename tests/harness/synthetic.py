@@ -43,6 +43,10 @@ DEPLOYMENTS = (
     "quart-uvicorn-uvloop",
 )
 
+# Bytes that a handshake adds to its request.
+HANDSHAKE_SENT = {"full": 500, "resumed": 790}
+HANDSHAKE_RECEIVED = {"full": 1950, "resumed": 770}
+
 ENVIRONMENT = {
     "processor": "Synthetic Processor 3000",
     "processors": 2,
@@ -233,7 +237,10 @@ def _trial(
         )
         if server.uses_tls
         else None,
-        bytes=Bytes(sent=400 * requests, received=600 * requests),
+        bytes=Bytes(
+            sent=400 * requests + HANDSHAKE_SENT["full"] * full + HANDSHAKE_SENT["resumed"] * resumed,
+            received=600 * requests + HANDSHAKE_RECEIVED["full"] * full + HANDSHAKE_RECEIVED["resumed"] * resumed,
+        ),
         doubts=doubts,
     )
 
