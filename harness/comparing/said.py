@@ -75,6 +75,16 @@ def percent(share: float) -> str:
     return f"{words.significant(100 * share)}{words.THIN}%"
 
 
+def ratio(value: float) -> str:
+    """Return a ratio to a tenth of a per cent, so that it can be held against the margin."""
+    return words.at_decimals(value, 3 if value < 2 else 2)
+
+
+def between(interval: Interval) -> str:
+    """Return the ends of a ratio's interval; nothing where there are too few blocks."""
+    return f"{ratio(interval.low)} {words.DASH} {ratio(interval.high)}" if interval.is_finite else ""
+
+
 def _worst(compared: Compared) -> list[Row]:
     """Return what is worse, the largest change first; cells only where their deployment as a whole is not named."""
     worse = [row for row in compared.deciding_rows if row.judgement is Judgement.WORSE]
@@ -119,7 +129,7 @@ def _of_yardstick(yardstick: Yardstick) -> str:
         why = f" ({yardstick.why_none})" if yardstick.why_none else ""
         return f"the processor's own speed is not taken off{why}: a slower machine looks like slower servers"
     interval = yardstick.shift.interval()
-    took = f"took {words.ratio(interval)} the CPU time in B ({words.ratio_range(interval)})"
+    took = f"took {ratio(interval.estimate)} times the CPU in B ({between(interval)})"
     off = "is taken off the ratios of CPU, and not off those of rates and latencies"
     if yardstick.name == REFERENCE:
         return f"a fixed piece of work {took}: that is the processor's speed; it {off}"
@@ -158,6 +168,12 @@ def _of_trials(compared: Compared) -> Iterator[str]:
         aside = sum(not trial.costs_are_sound for trial in blocks)
         if aside:
             yield f"of {name} {aside} of {words.count(len(blocks), 'trial')} are set aside"
+        contended = sum(trial.costs_are_sound and not trial.is_sound for trial in blocks)
+        if contended:
+            yield (
+                f"of {name} {contended} of {words.count(len(blocks), 'trial')} are used for their CPU alone, because the"
+                " generator or a neighbour was the limit"
+            )
         if only:
             yield f"only {name} has {words.shortened([repr(cell) for cell in only], _NAMED)}"
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from harness.comparing.compared import Compared, Row
 from harness.comparing.figures import Figure, cells_of, percentile_us
 from harness.comparing.judging import Judgement
-from harness.comparing.said import headline, label, margin, notes, shared_words, tally
+from harness.comparing.said import between, headline, label, margin, notes, ratio, shared_words, tally
 from harness.report import words
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160
@@ -65,9 +65,9 @@ def show(compared: Compared, names: tuple[str, str], *, everything: bool = False
             _show_what_moved(console, sheet)
     console.print()
     for note in notes(compared):
-        console.print(f"- {note}", markup=False)
+        console.print(f"- {note}", markup=False, soft_wrap=not console.is_terminal)
     console.print()
-    console.print(words.capitalised(headline(compared)), style="bold", markup=False)
+    console.print(words.capitalised(headline(compared)), style="bold", markup=False, soft_wrap=True)
 
 
 def _show_what_moved(console: Console, sheet: Sheet) -> None:
@@ -115,10 +115,8 @@ def _sheet(compared: Compared, figure: Figure) -> Sheet:
             (
                 label(row, shared),
                 *values(row),
-                _ratio(row.interval.estimate),
-                f"{_ratio(row.interval.low)} {words.DASH} {_ratio(row.interval.high)}"
-                if row.interval.is_finite
-                else "",
+                ratio(row.interval.estimate),
+                between(row.interval),
                 "/".join(str(count) for count in sorted(set(row.blocks))),
                 row.judgement,
             )
@@ -127,11 +125,6 @@ def _sheet(compared: Compared, figure: Figure) -> Sheet:
         decides,
         tally(row for row in rows if row.judgement is not Judgement.BETTER),
     )
-
-
-def _ratio(value: float) -> str:
-    """Return a ratio to a tenth of a per cent, so that it can be held against the margin."""
-    return words.at_decimals(value, 3 if value < 2 else 2)
 
 
 def _means(row: Row) -> tuple[str, ...]:
