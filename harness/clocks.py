@@ -28,8 +28,8 @@ _IDLE, _IOWAIT, _STEAL = 3, 4, 7
 _COLUMNS_COUNTED = 8
 
 
-class ClocksError(Exception):
-    """The kernel does not let us read its clocks; the message is one line."""
+class ClocksError(UserError):
+    """The kernel does not let us read its clocks: no figure for that trial; anywhere else the end of the command."""
 
 
 def process_cpu_us(pid: int) -> float | None:
