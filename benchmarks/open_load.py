@@ -105,8 +105,9 @@ def h2load(server: Server, rate_per_s: int, seconds: float, folder: Path) -> dic
 
 def behind(sent_us: NDArray[np.int64], rate_per_s: float) -> NDArray[np.float64]:
     """Return how late each was sent, against an even rate that begins so that the least late was in time."""
-    late_us = np.asarray(sent_us - sent_us[0] - np.arange(len(sent_us)) * 1e6 / rate_per_s, dtype=np.float64)
-    return np.subtract(late_us, late_us.min(), dtype=np.float64)
+    late_us: NDArray[np.float64] = sent_us - sent_us[0] - np.arange(len(sent_us)) * 1e6 / rate_per_s
+    late_us -= late_us.min()
+    return late_us
 
 
 def figures(
