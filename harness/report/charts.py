@@ -51,6 +51,17 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeBar:
+    """What a bar's parts should add up to, as it was measured. `connection`: of it, paid once a connection."""
+
+    bar: str
+    each: float
+    connection: float
+    half: float = 0.0  # half the interval's width; at one request a connection: half_new
+    half_new: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Dot:
     """A figure with its interval, on a line of its own or beside others."""
 
@@ -76,14 +87,29 @@ class LoadPoint:
     note_below: bool = False  # written below it instead
 
 
-def stacked_bars(parts: Sequence[Part], looks: Sequence[Series], *, title: str) -> Spec:
+@dataclass(frozen=True, slots=True)
+class RatePoint:
+    """A figure at a rate of arrivals."""
+
+    series: str
+    rate_per_s: float
+    value: float
+    held: bool  # False: drawn hollow
+    said: str
+    note: str = ""  # written beside the point, at its left
+
+
+def stacked_bars(
+    parts: Sequence[Part], looks: Sequence[Series], *, title: str, wholes: Sequence[WholeBar] = ()
+) -> Spec:
     """Draw one bar for each name, its parts stacked in the order of `looks`, the shortest bar first.
 
-    The connection's parts are divided by the parameter `requests`.
+    The connection's parts are divided by the parameter `requests`. Wholes are drawn upon their bars, with intervals.
     """
     bars = list(dict.fromkeys(part.bar for part in parts))
     order = {series.label: position for position, series in enumerate(looks)}
-    rows = [
+    whole_of = {whole.bar: whole for whole in wholes}
+    rows: list[dict[str, Any]] = [
         {
             "bar": part.bar,
             "part": part.part,
@@ -94,7 +120,12 @@ def stacked_bars(parts: Sequence[Part], looks: Sequence[Series], *, title: str) 
         }
         for part in parts
     ]
+    for row in rows:  # one row of each bar carries its whole
+        whole = whole_of.pop(row["bar"], None)
+        if whole is not None:
+            row.update(each_whole=whole.each, connection=whole.connection, half=whole.half, half_new=whole.half_new)
     totals = [math.fsum(max(0.0, part.amount) for part in parts if part.bar == bar) for bar in bars]
+    totals += [whole.each + whole.connection + whole.half_new for whole in wholes]
     # The axis stays that of one request per connection, so that moving the slider moves the bars and not the scale.
     x_scale = alt.Scale(domain=[0, max(totals) * 1.08], nice=False)
     band = 2 * NAME_PX + BAR_PX  # the bar in the middle, its name above
@@ -103,6 +134,16 @@ def stacked_bars(parts: Sequence[Part], looks: Sequence[Series], *, title: str) 
         alt.Chart(_data(rows))
         .transform_calculate(each=f"datum.shared ? datum.amount / {REQUESTS} : datum.amount")
         .transform_joinaggregate(total="sum(each)", groupby=["bar"])
+        .transform_calculate(
+            whole=f"isValid(datum.each_whole) ? datum.each_whole + datum.connection / {REQUESTS} : null",
+            reach=f"isValid(datum.half) ? datum.half + (datum.half_new - datum.half) / {REQUESTS} : 0",
+        )
+        .transform_calculate(
+            low="isValid(datum.whole) ? datum.whole - datum.reach : null",
+            high="isValid(datum.whole) ? datum.whole + datum.reach : null",
+            end="max(datum.total, isValid(datum.whole) ? datum.whole + datum.reach : 0)",
+            shown="isValid(datum.whole) ? datum.whole : datum.total",
+        )
     )
     stacks = base.mark_bar(height=BAR_PX, stroke=PAPER, strokeWidth=1).encode(
         x=alt.X("each:Q", stack="zero", axis=_x_axis(title), scale=x_scale),
@@ -112,14 +153,27 @@ def stacked_bars(parts: Sequence[Part], looks: Sequence[Series], *, title: str) 
         tooltip=alt.Tooltip("said:N"),
     )
     # One text a bar: the others of its rows stay invisible, for a filtered copy of the data would lose the bars' order.
-    sums = base.mark_text(align="left", dx=6, fontSize=13).encode(
-        x=alt.X("total:Q", scale=x_scale, axis=_x_axis(title)),
+    sums = base.mark_text(align="left", dx=8, fontSize=13).encode(
+        x=alt.X("end:Q", scale=x_scale, axis=_x_axis(title)),
         y=y,
-        text=alt.Text("total:Q", format=",.0f"),
+        text=alt.Text("shown:Q", format=",.0f"),
         color=alt.value(INK),
         opacity=alt.condition(alt.datum.order == 0, alt.value(1), alt.value(0)),
     )
-    chart = alt.layer(stacks, sums).add_params(alt.param(name=REQUESTS, value=1))
+    layers = [stacks, sums]
+    if wholes:
+        x_axis = _x_axis(title)
+        layers.append(
+            base.mark_rule(strokeWidth=2).encode(
+                x=alt.X("low:Q", scale=x_scale, axis=x_axis), x2="high:Q", y=y, color=alt.value(INK)
+            )
+        )
+        layers.append(
+            base.mark_point(filled=True, size=60, opacity=1, shape="diamond", stroke=PAPER, strokeWidth=1).encode(
+                x=alt.X("whole:Q", scale=x_scale, axis=x_axis), y=y, color=alt.value(INK)
+            )
+        )
+    chart = alt.layer(*layers).add_params(alt.param(name=REQUESTS, value=1))
     return finished(chart, len(bars) * band)
 
 
@@ -203,6 +257,63 @@ def against_clients(
         notes = base.mark_text(dy=14 if below else -13, fontSize=12)
         end = alt.Y("low:Q" if below else "high:Q", scale=y_scale, axis=y_axis)
         layers.append(notes.encode(y=end, x=shared["x"], text=text, color=alt.value(INK)))
+    return finished(alt.layer(*layers), SMALL_PX)
+
+
+def against_rate(
+    points: Sequence[RatePoint],
+    looks: Sequence[Series],
+    *,
+    title: str,
+    highest_per_s: float,
+    domain: tuple[float, float],
+    limit: float,
+    capacity: tuple[float, str] | None = None,
+) -> Spec:
+    """Draw a figure on a log axis over `domain` against the rate, from zero to `highest_per_s`.
+
+    limit: a horizontal rule, which no line may cross. capacity: a vertical one, and what is written at its top.
+    """
+    rows = [
+        {
+            "series": point.series,
+            "rate": point.rate_per_s,
+            "value": point.value,
+            "held": point.held,
+            "said": point.said,
+            "note": point.note,
+        }
+        for point in points
+    ]
+    x_scale = alt.Scale(domain=[0, highest_per_s], nice=False)
+    x_axis = alt.Axis(title="requests/s that come", tickCount=5, grid=False, format=NUMBER, labelFlush=False)
+    y_scale = alt.Scale(type="log", domain=list(domain), nice=False, clamp=True)
+    y_axis = _y_axis(f"{title} (log axis)", values=_log_ticks(*domain))
+    x, y = alt.X("rate:Q", scale=x_scale, axis=x_axis), alt.Y("value:Q", scale=y_scale, axis=y_axis)
+    shared: dict[str, Any] = {"x": x, "y": y, "color": _colours("series", looks)}
+    base = alt.Chart(_data(rows))
+    tip = alt.Tooltip("said:N")
+    rule = alt.Chart(_data([{"value": limit}])).mark_rule(color=MUTED, strokeDash=[2, 3]).encode(y=y)
+    layers = [
+        rule,
+        base.mark_line(strokeWidth=2).encode(**shared),
+        base.mark_point(size=60, opacity=1, strokeWidth=1.5).encode(
+            **shared,
+            shape=_shapes(looks),
+            fill=alt.condition(alt.datum.held, _fills("series", looks), alt.value(PAPER)),
+            tooltip=tip,
+        ),
+        base.mark_text(dx=-8, align="right", fontSize=12).encode(x=x, y=y, text="note:N", color=alt.value(INK)),
+    ]
+    if capacity is not None:
+        mark = alt.Chart(_data([{"rate": capacity[0], "value": domain[1], "note": capacity[1]}]))
+        layers.append(mark.mark_rule(color=INK, strokeWidth=1.5).encode(x=x))
+        right = capacity[0] < highest_per_s / 4
+        layers.append(
+            mark.mark_text(
+                align="left" if right else "right", baseline="top", dx=6 if right else -6, fontSize=12
+            ).encode(x=x, y=y, text="note:N", color=alt.value(INK))
+        )
     return finished(alt.layer(*layers), SMALL_PX)
 
 
@@ -314,6 +425,11 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def _colours(field: str, looks: Sequence[Series]) -> alt.Color:
     scale = alt.Scale(domain=[series.label for series in looks], range=[series.colour for series in looks])
     return alt.Color(f"{field}:N", scale=scale, legend=None)
+
+
+def _fills(field: str, looks: Sequence[Series]) -> alt.Fill:
+    scale = alt.Scale(domain=[series.label for series in looks], range=[series.colour for series in looks])
+    return alt.Fill(f"{field}:N", scale=scale, legend=None)
 
 
 def _shapes(looks: Sequence[Series]) -> alt.Shape:

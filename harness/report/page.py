@@ -112,7 +112,7 @@ def render(run: Run, blocks: Sequence[Block] = ()) -> str:
     trusted = trust.trust(measured)
     missing = trust.unmeasured(measured, decisions)
     sections = (
-        breakdown.section(found, names, breakdown.reconnected(measured)),
+        breakdown.section(measured, found, names),
         handshakes.section(measured, names, in_memory.section(Comparison(blocks))),
         under_load.latency_section(measured, names),
         under_load.clients_section(measured, names),
