@@ -17,8 +17,10 @@ from harness.cli import bench, run_command
 from harness.commands import handshakes
 from harness.errors import UserError, nearest, unknown_name
 from harness.handshakes.figures import Block, block_from_json
+from harness.handshakes.live_figures import LiveBlock, live_block_from_json
 from tests.harness import synthetic
 from tests.harness.handshakes.synthetic_blocks import blocks
+from tests.harness.handshakes.synthetic_live import live_blocks
 
 
 class TestFirstVisit:
@@ -147,6 +149,33 @@ class TestHandshakes:
         content = json.loads(capsys.readouterr().out)
         assert [block_from_json(block).number for block in content["blocks"]] == [0, 1]
         assert isinstance(content["seed"], int)
+
+
+class TestLiveHandshakes:
+    """Replayed: what the command prints of measured blocks of one deployment."""
+
+    @pytest.fixture(autouse=True)
+    def recorded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def replay(_deployment: str, numbers: range, **_options: object) -> Iterator[LiveBlock]:
+            return iter(live_blocks(len(numbers)))
+
+        monkeypatch.setattr(handshakes, "measure_live_blocks", replay)
+
+    def test_table(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command(["handshakes", "--deployment", "flask-threaded", "--seed", "7"]) == 0
+        shown = capsys.readouterr()
+        assert shown.err.startswith("flask-threaded: 6 blocks, about 72 s; seed 7\n")
+        assert "TLS 1.3 · ECDSA P-256 · full, hello retried" in shown.out
+
+    def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command(["handshakes", "--deployment", "flask-threaded", "--json", "--blocks", "2"]) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert [live_block_from_json(block).number for block in content["blocks"]] == [0, 1]
+
+
+def test_handshakes_with_an_unknown_deployment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["handshakes", "--deployment", "flask-thread"]) == 2
+    assert "flask-threaded" in capsys.readouterr().err.splitlines()[-1]
 
 
 class TestNearest:
