@@ -27,7 +27,18 @@ from harness.costs import Costs, costs
 from harness.handshakes.comparison import Comparison
 from harness.handshakes.figures import Block, read_blocks
 from harness.measured import Contender, Measured, Scenario
-from harness.report import abilities, breakdown, handshakes, in_memory, provenance, summary, trust, under_load, words
+from harness.report import (
+    abilities,
+    bending,
+    breakdown,
+    handshakes,
+    in_memory,
+    provenance,
+    summary,
+    trust,
+    under_load,
+    words,
+)
 from harness.report.content import Mark
 from harness.report.decisions import Decision, Measure, Outcome, decide, how_sure
 from harness.report.flips import flips
@@ -106,7 +117,7 @@ def write_report(folder: Path) -> Path:
 def render(run: Run, blocks: Sequence[Block] = ()) -> str:
     """Return the page of a run. blocks: of handshakes in memory."""
     measured = Measured(run)
-    names = Names(measured.contenders)
+    names = Names(list(dict.fromkeys([*measured.contenders, *bending.contenders(run)])))
     decisions = decide(measured)
     found = costs(measured)
     trusted = trust.trust(measured)
@@ -114,7 +125,7 @@ def render(run: Run, blocks: Sequence[Block] = ()) -> str:
     sections = (
         breakdown.section(measured, found, names),
         handshakes.section(measured, names, in_memory.section(Comparison(blocks))),
-        under_load.latency_section(measured, names),
+        bending.section(run, names),
         under_load.clients_section(measured, names),
         abilities.section(measured.contenders),
         trust.section(measured, trusted, names),

@@ -1,4 +1,4 @@
-"""Sections: how does it bend under load, and how many clients? Latency and throughput against clients."""
+"""Section: how many clients? Throughput, and the latency that it comes at, against clients that wait for answers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy as np
 from harness.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us, throughput
 from harness.report import charts, words
 from harness.report.content import Plot, Section, Table, table
-from harness.report.naming import Names, legend, mark, series, set_up
+from harness.report.naming import Names, legend, series, set_up
 from harness.statistics import Interval
 
 QUICK, SLOW = "quick requests", "slow requests"
 NOTED = 3  # series whose points carry their p99; more would hide each other
 SPEEDS = {Scenario.KEEP_ALIVE: QUICK, Scenario.SLOW_IO: SLOW}
-PERCENTILES = (charts.Series("p50", "var(--accent)", "circle"), charts.Series("p99", "var(--accent-2)", "diamond"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,41 +55,6 @@ def points(measured: Measured, scenario: Scenario) -> tuple[Point, ...]:
     )
 
 
-def latency_section(measured: Measured, names: Names) -> Section:
-    """Answer how latency grows with the number of clients."""
-    anchor, question = "load", "How does it bend under load?"
-    found = points(measured, Scenario.KEEP_ALIVE)
-    if not found:
-        return Section(anchor, question, "Not measured: it takes requests on open connections, over TLS.")
-    drawn = {contender: _latency_points(found, contender) for contender in measured.contenders}
-    drawn = {contender: own for contender, own in drawn.items() if own}
-    domain = charts.log_domain([point for own in drawn.values() for point in own])
-    plots = tuple(
-        Plot(
-            name=f"plot-load-{number}",
-            caption=f"Latency of {names.label(contender)} against clients, ms: p50 and p99",
-            spec=charts.against_clients(own, PERCENTILES, title="latency, ms", domain=domain),
-            heading=names.label(contender),
-            mark=mark(contender, names),
-        )
-        for number, (contender, own) in enumerate(drawn.items(), start=1)
-    )
-    return Section(
-        anchor,
-        question,
-        _latency_answer(found, names),
-        plots=plots,
-        tables=(_latency_table("Latency of quick requests on open connections", found, names),),
-        notes=(
-            (
-                "p50 and p99 are what half and 99 % of all requests did not exceed, over all blocks together; the "
-                "thin lines reach from the lowest to the highest block. Every client sends its next request when "
-                "the last one is answered, so more clients than the server keeps up with wait in turn."
-            ),
-        ),
-    )
-
-
 def clients_section(measured: Measured, names: Names) -> Section:
     """Answer how much is served, quick and slow requests apart."""
     anchor, question = "clients", "How many clients?"
@@ -99,23 +63,19 @@ def clients_section(measured: Measured, names: Names) -> Section:
     if not by_speed:
         return Section(anchor, question, "Not measured: it takes quick or slow requests on open connections.")
     used = [one for one in measured.contenders if any(one == p.contender for found in by_speed.values() for p in found)]
-    looks = series(used, names)
-    plots = tuple(
-        Plot(
-            name=f"plot-clients-{number}",
-            caption=f"Throughput of {speed} against clients, requests/s, with 95 % intervals",
-            spec=charts.against_clients(_throughput_points(found, names), looks, title="requests/s"),
-            heading=words.capitalised(_heading(speed)),
-        )
-        for number, (speed, found) in enumerate(by_speed.items(), start=1)
-    )
+    parts = tuple(_part(speed, found, series(used, names), names) for speed, found in by_speed.items())
     answers = [_throughput_answer(speed, found, names) for speed, found in by_speed.items()]
     missing = [speed for speed in SPEEDS.values() if speed not in by_speed]
     loads = sorted({point.condition.clients for found in by_speed.values() for point in found})
     notes = [
         (
-            f"Measured at {words.listed([str(load) for load in loads])} clients; nothing is drawn beyond. Where "
-            "throughput no longer grows with the clients, their latency does."
+            f"Measured at {words.listed([f'{load:,}' for load in loads])} clients; nothing is drawn beyond. Where "
+            "throughput no longer grows with the clients, their latency does: every client sends its next request when "
+            "the last one is answered, so more clients than the server keeps up with wait in turn."
+        ),
+        (
+            "p50 and p99 are what half and 99 % of all requests did not exceed, over all blocks together; the thin "
+            "lines of p99 reach from the lowest to the highest block."
         ),
     ]
     if missing:
@@ -125,11 +85,23 @@ def clients_section(measured: Measured, names: Names) -> Section:
         question,
         " ".join(answers),
         legend=legend(used, names),
-        plots=plots,
-        tables=tuple(
-            _throughput_table(f"Throughput of {_heading(speed)}", found, names) for speed, found in by_speed.items()
-        ),
         notes=tuple(notes),
+        parts=parts,
+    )
+
+
+def _part(speed: str, found: Sequence[Point], looks: Sequence[charts.Series], names: Names) -> Section:
+    """Tell how much is served of one kind of request, and how long each takes."""
+    anchor = "clients-quick" if speed == QUICK else "clients-slow"
+    return Section(
+        anchor,
+        words.capitalised(_heading(speed)),
+        _latency_answer(found, names),
+        plots=_plots(anchor, speed, found, looks, names),
+        tables=(
+            _throughput_table(f"Throughput of {_heading(speed)}", found, names),
+            _latency_table(f"Latency of {_heading(speed)}", found, names),
+        ),
     )
 
 
@@ -137,31 +109,41 @@ def _heading(speed: str) -> str:
     return speed if speed == QUICK else f"{speed} (100 ms in the device)"
 
 
-def _latency_points(found: Sequence[Point], contender: Contender) -> list[charts.LoadPoint]:
-    last = max((point.condition.clients for point in found if point.contender == contender), default=0)
-    drawn = []
-    for point in found:
-        if point.contender != contender:
-            continue
-        for name, spread in (("p50", point.p50), ("p99", point.p99)):
-            if not math.isfinite(spread.whole):
-                continue
-            clients = point.condition.clients
-            said = f"{name} at {words.count(clients, 'client')}: {words.microseconds(spread.whole)}"
-            note = name if clients == last else ""
-            drawn.append(
-                charts.LoadPoint(
-                    name,
-                    clients,
-                    spread.whole / 1e3,
-                    spread.lowest / 1e3,
-                    spread.highest / 1e3,
-                    said,
-                    note,
-                    note_below=name == "p50",
-                )
-            )
-    return drawn
+def _plots(
+    anchor: str, speed: str, found: Sequence[Point], looks: Sequence[charts.Series], names: Names
+) -> tuple[Plot, Plot]:
+    """Draw throughput, and the latency that it comes at, beside each other."""
+    latency = _latency_points(found, names)
+    return (
+        Plot(
+            name=f"plot-{anchor}",
+            caption=f"Throughput of {speed} against clients, requests/s, with 95 % intervals",
+            spec=charts.against_clients(_throughput_points(found, names), looks, title="requests/s"),
+            heading="Throughput",
+        ),
+        Plot(
+            name=f"plot-{anchor}-p99",
+            caption=f"p99 of {speed} against clients, ms, from the lowest to the highest block",
+            spec=charts.against_clients(latency, looks, title="p99, ms", domain=charts.log_domain(latency)),
+            heading="p99",
+        ),
+    )
+
+
+def _latency_points(found: Sequence[Point], names: Names) -> list[charts.LoadPoint]:
+    return [
+        charts.LoadPoint(
+            names.label(point.contender),
+            point.condition.clients,
+            point.p99.whole / 1e3,
+            point.p99.lowest / 1e3,
+            point.p99.highest / 1e3,
+            f"{names.label(point.contender)}, {words.count(point.condition.clients, 'client')}: p99 "
+            f"{words.microseconds(point.p99.whole)}, p50 {words.microseconds(point.p50.whole)}",
+        )
+        for point in found
+        if math.isfinite(point.p99.whole)
+    ]
 
 
 def _throughput_points(found: Sequence[Point], names: Names) -> list[charts.LoadPoint]:
@@ -187,15 +169,15 @@ def _latency_answer(found: Sequence[Point], names: Names) -> str:
     ranked = sorted(most, key=lambda point: point.p99.whole)
     said = []
     for point in ranked if len(ranked) <= 2 else (ranked[0], ranked[-1]):
-        own = [other.p99.whole for other in found if other.contender == point.contender]
-        first = f"from {words.microseconds(own[0])} " if len(own) > 1 else ""
-        said.append(f"{first}to {words.microseconds(own[-1])} on {names.label(point.contender)}")
+        own = [other for other in found if other.contender == point.contender]
+        first = f"from {words.microseconds(own[0].p99.whole)} " if len(own) > 1 else ""
+        said.append(f"{first}to {words.microseconds(own[-1].p99.whole)} on {names.label(point.contender)}")
     if len(ranked) > 2:
         said[0] += ", the least,"
         said[-1] += ", the most"
     if len(loads) == 1:
         return f"Only one load was tried: with {words.count(loads[0], 'client')} p99 comes {words.listed(said)}."
-    return f"From {loads[0]} to {loads[-1]} clients p99 grows {words.listed(said)}."
+    return f"From {loads[0]:,} to {loads[-1]:,} clients p99 grows {words.listed(said)}."
 
 
 def _throughput_answer(speed: str, found: Sequence[Point], names: Names) -> str:
@@ -212,7 +194,7 @@ def _throughput_answer(speed: str, found: Sequence[Point], names: Names) -> str:
             f"{names.label(point.contender)}{threads} answers {words.per_second(point.throughput)} with p99 "
             f"{words.microseconds(point.p99.whole)}"
         )
-    return f"{words.capitalised(speed)}, {most} clients: {words.listed(said)}."
+    return f"{words.capitalised(speed)}, {most:,} clients: {words.listed(said)}."
 
 
 def _latency_table(caption: str, found: Sequence[Point], names: Names) -> Table:
