@@ -38,6 +38,7 @@ CPU_SLACK_US: Final = 1.0  # how exactly the CPU time that is added is known: a 
 CPU_SLACK_SHARE: Final = 0.1
 # A sleep ends late: the kernel gathers timers over 50 µs, then the thread has to be woken and get its processor.
 DELAY_LATE_US: Final = 250.0
+DELAY_SLACK_SHARE: Final = 0.02  # and a processor that slept meanwhile may do the rest a little faster, or slower
 
 MEDIAN: Final = latency_us(50)
 
@@ -113,7 +114,7 @@ class Found:
             slack_us = max(CPU_SLACK_US, CPU_SLACK_SHARE * self.truth_us)
             least_us, most_us = self.truth_us - slack_us, self.truth_us + slack_us
         else:
-            least_us, most_us = self.truth_us, self.truth_us + DELAY_LATE_US
+            least_us, most_us = (1 - DELAY_SLACK_SHARE) * self.truth_us, self.truth_us + DELAY_LATE_US
         return self.wide.low <= most_us and self.wide.high >= least_us
 
     @property

@@ -192,8 +192,8 @@ def _trial(
     if cell.scenario == "slow-io":
         at_once = min(float(cell.load.clients), costs.slow_at_once.get(server.deployment, math.inf))
         rate = min(rate, at_once / (costs.slow_io_ms / 1000 + cpu_us / 1e6))
-    if server.added_delay_ms:
-        rate = min(rate, cell.load.clients / (server.added_delay_ms / 1000 + cpu_us / 1e6))
+    if server.added_delay_ms:  # as for one client, which waits for nobody else
+        rate = cell.load.clients / (cell.load.clients / rate + server.added_delay_ms / 1000)
     requests = int(rate * window_s)
     connects = cell.scenario in {"full-handshake", "resumed-handshake", "reconnecting"} and server.uses_tls
     full = requests // max(1, cell.requests_per_connection) if connects and cell.scenario != "resumed-handshake" else 0
