@@ -170,10 +170,8 @@ def _of_trials(compared: Compared) -> Iterator[str]:
             yield f"of {name} {aside} of {words.count(len(blocks), 'trial')} are set aside"
         contended = sum(trial.costs_are_sound and not trial.is_sound for trial in blocks)
         if contended:
-            yield (
-                f"of {name} {contended} of {words.count(len(blocks), 'trial')} are used for their CPU alone, because the"
-                " generator or a neighbour was the limit"
-            )
+            why = "because the generator or a neighbour was the limit"
+            yield f"of {name} {contended} of {words.count(len(blocks), 'trial')} are used for their CPU alone, {why}"
         if only:
             yield f"only {name} has {words.shortened([repr(cell) for cell in only], _NAMED)}"
 
