@@ -187,6 +187,6 @@ def _notes(prediction: Prediction, measured: Measured) -> list[str]:
     if checks:
         worst = max(checks, key=lambda one: abs(one.error.estimate))
         held = f"Held against trials with {words.listed([f'{one.requests_per_connection:,}' for one in checks])}"
-        off = f"{100 * worst.error.estimate:+.1f} % at most"
+        off = f"{100 * abs(worst.error.estimate):.1f} % at most"
         notes.append(f"{held} requests a connection, which were not used here, the CPU time was off by {off}.")
     return notes
