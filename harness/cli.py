@@ -49,7 +49,7 @@ bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is be
   bench list           every way to serve the API, and what each can do
   bench serve NAME     serve it in one of them, to look at
   bench probe URL      what one handshake and one request take
-  bench handshakes     what handshakes cost by key, version, group and TLS library
+  bench handshakes     what handshakes cost by key, version, group and TLS library, or with one server
   bench calibrate      does the bench itself find what is there, and nothing else?
   bench report DIR     write the report of a run again
   bench predict DIR    say what a load that nobody measured will take
