@@ -18,6 +18,7 @@ Both need significance and size: the first alone would chase drifts of no conseq
 would chase noise in short ones. All four questions together call a steady window a drifting one in at most 2 of 100
 cases (`LEVEL`; by simulation 0 to 2, by how noisy the slices are). Noise that neighbours make is not independent from
 slice to slice, so it is more often on a busy machine; that costs a quarter of a second at a time and shifts no figure.
+Long windows would see a trend in any such noise, so they are judged by batch means, as simulations are (Schmeiser 1982).
 
 What it cannot see: a drift that the noise of so few slices hides. Of a cost that falls by 30 % with a time constant of
 a second, a window of 2.25 s with a noise of 1.5 % a slice keeps 4 % in its mean where half a second of warm-up left 7;
@@ -44,6 +45,7 @@ SHORTEST_WARM_UP_S = 0.25  # after a slice that ended with all clients there, so
 LONGEST_WARM_UP_S = 4.0  # counted from there as well; longer than any server here was seen to need
 LEVEL = 0.02
 MIN_SLICES = 6  # fewer cannot show a drift at that level: such a window is not judged
+MOST_BATCHES = 16  # longer windows are judged by the means of so many batches of slices, or half as many
 MIN_ANSWERED = 4.0  # requests a slice, in the mean: the figures of fewer are no smooth ones, and are not judged either
 
 # By how much a drift may move the window's mean, as a share. CPU: less than the half-width of 2 % to which ratios are
@@ -132,6 +134,7 @@ def drift(values: Values, bias: float) -> float:
     bias: what matters, as a share that the drift moves the mean by. NaN values are left out: slices in which nothing
     was answered. A series of fewer than MIN_SLICES values is not judged.
     """
+    values = _batched(values)
     at = np.flatnonzero(np.isfinite(values))
     known = values[at]
     if len(known) < MIN_SLICES or known.mean() == 0:
@@ -142,6 +145,16 @@ def drift(values: Values, bias: float) -> float:
         return trend
     off, share = step(known, level)
     return -off if abs(off) * share > bias else 0.0
+
+
+def _batched(values: Values) -> Values:
+    """Return the means of batches, as many as MOST_BATCHES allows; NaN values are left out of them."""
+    size = math.ceil(len(values) / MOST_BATCHES)
+    if size == 1:
+        return values
+    batches = [values[first : first + size] for first in range(0, len(values) - size + 1, size)]
+    known = [batch[np.isfinite(batch)] for batch in batches]
+    return np.array([batch.mean() if len(batch) else math.nan for batch in known], dtype=np.float64)
 
 
 def step(values: Values, level: float) -> tuple[float, float]:

@@ -154,6 +154,16 @@ class TestWarmUp:
     def test_too_few_slices_are_not_judged(self) -> None:
         assert drift(np.linspace(1, 2, MIN_SLICES - 1), COST_BIAS) == 0
 
+    def test_noise_that_lasts_for_seconds_is_no_trend_of_a_long_window(self) -> None:
+        random = np.random.default_rng(8)
+        tries, found = 300, 0
+        for _ in range(tries):
+            noise = np.zeros(120)
+            for index in range(1, 120):
+                noise[index] = 0.7 * noise[index - 1] + random.normal(0, 0.03)
+            found += drift(np.exp(noise), COST_BIAS) != 0
+        assert found <= 0.06 * tries  # three times LEVEL; slice by slice it would be a third
+
     def test_unknown_values_are_left_out(self) -> None:
         values = np.linspace(1, 2, 20)
         values[::3] = math.nan
