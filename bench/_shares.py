@@ -72,4 +72,4 @@ def begin(message: Message, schedule: Schedule, arrivals: Arrivals, users: int) 
 def say_that_shares_stay(shares: dict[str, Share], workers: Iterable[WorkerNode]) -> None:
     """Warn where users were started anew during the run, on other workers than those that have shares."""
     if {worker.id for worker in workers if worker.user_count} != shares.keys():
-        logging.getLogger(__name__).warning("--rate: made by the %d workers that began with it", len(shares))
+        logging.getLogger(__name__).warning("--rate: still made by those workers that began with it: %d", len(shares))

@@ -296,6 +296,17 @@ class TestNonceReuse:
             assert value is not None
             assert device.ask(value.decode("latin-1"), target=target) == Granted(USER)
 
+    def test_prepared_requests_put_their_value_into_the_bytes_of_a_request(self) -> None:
+        device = Device()
+        client = device.client()
+        prepared = client.prepare("GET", "/a")
+        whole = prepared.authorization(b"before ", b" after")
+        assert whole is not None
+        assert (whole[:7], whole[-6:]) == (b"before ", b" after")
+        assert device.ask(whole[7:-6].decode("latin-1")) == Granted(USER)
+        client.forget()
+        assert prepared.authorization(b"before ", b" after") is None
+
     def test_forgetting_goes_out_without_credentials(self) -> None:
         client = Device().client()
         prepared = client.prepare("GET", "/a")
