@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness import histograms
-from harness.costs import base_condition, combine, connection_terms, without_tls
+from harness.costs import NEGLIGIBLE, base_condition, combine, connection_terms, without_tls
 from harness.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us
 from harness.network.model import RoundTrips, first_answer_us, round_trips
 from harness.recording import Bytes
@@ -21,7 +21,6 @@ from harness.trials import Trial
 KINDS = {Scenario.FULL_HANDSHAKE: "full", Scenario.RESUMED_HANDSHAKE: "resumed"}
 KEYS = {"ecdsa-p256": "ECDSA P-256", "rsa-2048": "RSA-2048", "rsa-4096": "RSA-4096", "ed25519": "Ed25519"}
 AWAY_US = 50_000.0  # the round trip of the distance that is spoken of: across a continent
-NEGLIGIBLE = 0.1  # a handshake is paid back once it is this share of each request's CPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +60,8 @@ class Handshake:
 
     @property
     def paid_back(self) -> float:
-        """After how many requests on its connection it is a tenth of each request's CPU."""
-        return self.server_cpu.estimate / (NEGLIGIBLE * self.request.estimate)
+        """After how many requests on its connection it is a tenth of what it and they take."""
+        return (1 / NEGLIGIBLE - 1) * self.server_cpu.estimate / self.request.estimate
 
 
 def handshakes(measured: Measured) -> tuple[Handshake, ...]:
@@ -172,8 +171,8 @@ def _answer(found: Sequence[Handshake], names: Names) -> str:
         times = dearest.server_cpu.estimate / usual.server_cpu.estimate
         said.append(f"; {dearest.name.replace(' · ', ' ')} takes {words.significant(times)} times as much")
     said.append(
-        f". After {words.count(math.ceil(usual.paid_back), 'request')} on one connection it is a tenth of each "
-        "request's CPU."
+        f". After {words.count(math.ceil(usual.paid_back), 'request')} on one connection it is a tenth of what "
+        "they and it take."
     )
     said.append(_at_a_distance(usual, same))
     return "".join(said)
