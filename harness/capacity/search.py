@@ -373,7 +373,7 @@ class _Procedure:
 
     def _next_above(self, rate: float, factor: float) -> float:
         if rate >= HIGHEST_PER_S:
-            raise _EndedError(Ending.HIGHEST_HELD, f"{rate:g}/s held, and no more is tried")
+            raise _EndedError(Ending.HIGHEST_HELD, f"{rate:,.10g}/s held, and no more is tried")
         return _rounded(rate * factor)
 
     def _next_below(self, rate: float, factor: float) -> float:
@@ -403,7 +403,7 @@ class _Procedure:
             if judgement.outcome is Outcome.FAILED:
                 self._beyond_generator.discard(rate)
                 return False
-        self._reasons[rate] = f"{judgement.reason}, at {rate:g}/s in {TRIES} trials"
+        self._reasons[rate] = f"{judgement.reason}, at {rate:,.10g}/s in {TRIES} trials"
         is_bound = judgement.is_generators_limit or (self._low > 0 and judgement.is_about_generator)
         if purpose is not Purpose.FIND or not is_bound:
             raise _EndedError(Ending.UNKNOWN, self._reasons[rate])

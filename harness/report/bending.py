@@ -87,8 +87,8 @@ def _labels(tried: Sequence[Searched], names: Names) -> list[str]:
 def _answer(tried: Sequence[Searched], labels: Sequence[str]) -> str:
     found = [(capacity, label) for each, label in zip(tried, labels, strict=True) if (capacity := _found(each))]
     if not found:
-        whys = [f"{label}: {_why_not(each)}" for each, label in zip(tried, labels, strict=True)]
-        return f"No capacity was found. {words.capitalised('; '.join(whys))}."
+        whys = [f"{label} ({_why_not(each)})" for each, label in zip(tried, labels, strict=True)]
+        return f"No capacity was found for {words.listed(whys)}."
     found.sort(key=lambda pair: pair[0].held_per_s or 0.0, reverse=True)
     shown = found if len(found) <= SAID else [*found[: SAID - 1], found[-1]]
     said = [f"{_rate(capacity.held_per_s)} on {label}" for capacity, label in shown]
@@ -274,7 +274,7 @@ def _notes(asked: Sequence[Searched], tried: Sequence[Searched], labels: Sequenc
     without = [
         f"{named.get(id(each), each.search.server.deployment)} ({_why_not(each)})" for each in asked if not _found(each)
     ]
-    if without:
+    if 0 < len(without) < len(asked):
         notes.append(f"Not found: {words.listed(without)}.")
     return tuple(notes)
 

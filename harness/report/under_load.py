@@ -111,23 +111,27 @@ def _heading(speed: str) -> str:
 
 def _plots(
     anchor: str, speed: str, found: Sequence[Point], looks: Sequence[charts.Series], names: Names
-) -> tuple[Plot, Plot]:
+) -> tuple[Plot, ...]:
     """Draw throughput, and the latency that it comes at, beside each other."""
     latency = _latency_points(found, names)
-    return (
+    plots = [
         Plot(
             name=f"plot-{anchor}",
             caption=f"Throughput of {speed} against clients, requests/s, with 95 % intervals",
             spec=charts.against_clients(_throughput_points(found, names), looks, title="requests/s"),
             heading="Throughput",
-        ),
-        Plot(
-            name=f"plot-{anchor}-p99",
-            caption=f"p99 of {speed} against clients, ms, from the lowest to the highest block",
-            spec=charts.against_clients(latency, looks, title="p99, ms", domain=charts.log_domain(latency)),
-            heading="p99",
-        ),
-    )
+        )
+    ]
+    if latency:
+        plots.append(
+            Plot(
+                name=f"plot-{anchor}-p99",
+                caption=f"p99 of {speed} against clients, ms, from the lowest to the highest block",
+                spec=charts.against_clients(latency, looks, title="p99, ms", domain=charts.log_domain(latency)),
+                heading="p99",
+            )
+        )
+    return tuple(plots)
 
 
 def _latency_points(found: Sequence[Point], names: Names) -> list[charts.LoadPoint]:
@@ -177,7 +181,7 @@ def _latency_answer(found: Sequence[Point], names: Names) -> str:
         said[-1] += ", the most"
     if len(loads) == 1:
         return f"Only one load was tried: with {words.count(loads[0], 'client')} p99 comes {words.listed(said)}."
-    return f"From {loads[0]:,} to {loads[-1]:,} clients p99 grows {words.listed(said)}."
+    return f"From {loads[0]:,} to {loads[-1]:,} clients p99 goes {words.listed(said)}."
 
 
 def _throughput_answer(speed: str, found: Sequence[Point], names: Names) -> str:

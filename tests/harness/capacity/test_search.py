@@ -193,7 +193,7 @@ class TestNothingToFind:
         assert found.ending is Ending.UNKNOWN
         assert found.failed_per_s is None
         assert 1900 < (found.held_per_s or 0) <= 2000
-        assert found.why.startswith(f"{GENERATOR_LIMIT}, at 20")
+        assert found.why.startswith(f"{GENERATOR_LIMIT}, at 2,0")
         assert len(results) <= MOST_TRIALS
 
     def test_the_generator_is_the_limit_above_a_capacity_that_is_found(self) -> None:
