@@ -18,7 +18,7 @@ Both need significance and size: the first alone would chase drifts of no conseq
 would chase noise in short ones. All four questions together call a steady window a drifting one in at most 2 of 100
 cases (`LEVEL`; by simulation 0 to 2, by how noisy the slices are). Noise that neighbours make is not independent from
 slice to slice, so it is more often on a busy machine; that costs a quarter of a second at a time and shifts no figure.
-Long windows would see a trend in any such noise, so they are judged by batch means, as simulations are (Schmeiser 1982).
+A long window would see a trend in any such noise, so it is judged by batch means, as simulations are (Schmeiser 1982).
 
 What it cannot see: a drift that the noise of so few slices hides. Of a cost that falls by 30 % with a time constant of
 a second, a window of 2.25 s with a noise of 1.5 % a slice keeps 4 % in its mean where half a second of warm-up left 7;
@@ -134,24 +134,22 @@ def drift(values: Values, bias: float) -> float:
     bias: what matters, as a share that the drift moves the mean by. NaN values are left out: slices in which nothing
     was answered. A series of fewer than MIN_SLICES values is not judged.
     """
-    values = _batched(values)
-    at = np.flatnonzero(np.isfinite(values))
-    known = values[at]
+    size = math.ceil(len(values) / MOST_BATCHES)
+    batches = _means(values, size)
+    at = np.flatnonzero(np.isfinite(batches))
+    known = batches[at]
     if len(known) < MIN_SLICES or known.mean() == 0:
         return 0.0
     level = LEVEL / _QUESTIONS
-    trend = float(theil_sen(at.astype(np.float64), known) * (len(values) - 1) / abs(known.mean()))
+    trend = float(theil_sen(at.astype(np.float64) * size, known) * (len(values) - 1) / abs(known.mean()))
     if abs(trend) / 2 > bias and mann_kendall(known) >= critical_score(len(known), level):
         return trend
     off, share = step(known, level)
     return -off if abs(off) * share > bias else 0.0
 
 
-def _batched(values: Values) -> Values:
-    """Return the means of batches, as many as MOST_BATCHES allows; NaN values are left out of them."""
-    size = math.ceil(len(values) / MOST_BATCHES)
-    if size == 1:
-        return values
+def _means(values: Values, size: int) -> Values:
+    """Return the means of batches of so many values; NaN values are left out of them, and a last one that is short."""
     batches = [values[first : first + size] for first in range(0, len(values) - size + 1, size)]
     known = [batch[np.isfinite(batch)] for batch in batches]
     return np.array([batch.mean() if len(batch) else math.nan for batch in known], dtype=np.float64)
