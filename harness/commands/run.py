@@ -212,7 +212,7 @@ def _say_what_stayed_open(log: TrialLog, plan: Plan) -> None:
     left = sum(standing.is_open for standing in compared)
     if left:
         click.echo(
-            f"of {len(compared)} comparisons {left} are wider than the plan wanted; the report gives their intervals",
+            f"{left} of {len(compared)} comparisons stayed wider than the plan wanted; the report gives the intervals",
             err=True,
         )
 

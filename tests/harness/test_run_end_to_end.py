@@ -230,3 +230,53 @@ class TestFigures:
     def test_header(self, run: Run) -> None:
         assert json.loads(json.dumps(run.header.environment))["packages"]["quart"]
         assert run.header.plan_hash == PLAN.hash
+
+
+UNDECIDED = """
+name = "undecided"
+seed = 3
+blocks = 3
+max_blocks = 5
+half_width = 0.001  # which no five blocks reach; a cost has no other way to be decided
+window_s = 1
+budget_s = 9        # room for one block of two trials beyond the three, and for half another
+
+[[cell]]
+deployment = "flask-threaded"
+scenario = "keep-alive"
+clients = 4
+tls = "off"
+
+[[cell]]
+deployment = "flask-threaded"
+scenario = "keep-alive"
+clients = 4
+tls = "off"
+auth = "none"
+"""
+
+
+class TestFurtherBlocks:
+    """A run goes on with both sides of what is not decided, within its budget, also after a kill in a further block."""
+
+    def test_killed_in_a_further_block(self, tmp_path: Path) -> None:
+        (tmp_path / "undecided.toml").write_text(UNDECIDED)
+        first = Bench(tmp_path, "undecided.toml")
+        children = first.until_trials(7)
+        first.send(signal.SIGKILL)
+        first.finish()
+        assert all_gone(children)
+        kept = first.lines()
+        (run_folder,) = tmp_path.glob("results/*")
+        second = Bench(tmp_path, "--resume", str(run_folder))
+        status, _, err = second.finish()
+        assert status == 0, err
+        assert (
+            "block 4: 1 comparison is not decided yet: digest to no-digest, flask-threaded keep-alive c4 no-tls" in err
+        )
+        assert "1 of 1 comparisons stayed wider than the plan wanted" in err
+        assert second.lines()[: len(kept)] == kept
+        trials = read_run(run_folder).trials
+        assert [trial.order for trial in trials] == list(range(8))
+        assert [trial.block for trial in trials] == [0, 0, 1, 1, 2, 2, 3, 3]
+        assert len({trial.id for trial in trials}) == 8
