@@ -281,11 +281,11 @@ def _responder(folder: Path, state: DeviceState, pinning: Pinning) -> Iterator[_
     with _running(argv, pinning, stdout=subprocess.PIPE) as process:
         if process.stdout is None:
             raise TypeError("started with a pipe")
-        line = process.stdout.readline()  # empty if it ended
-        if not line:
-            raise CeilingFailedError(f"the trivial server ended with status {process.wait()}")
-        yield _Server("a trivial server", f"https://127.0.0.1:{int(line)}")
-        process.stdout.close()
+        with process.stdout as printed:
+            line = printed.readline()  # empty if it ended
+            if not line:
+                raise CeilingFailedError(f"the trivial server ended with status {process.wait()}")
+            yield _Server("a trivial server", f"https://127.0.0.1:{int(line)}")
 
 
 @contextmanager
