@@ -40,7 +40,7 @@ TRIES: Final = 3  # of a step that could not be judged
 SHARES: Final = (0.5, 0.8)  # of the capacity, at which latency is told
 TRIALS_AT_SHARE: Final = 2
 
-START_PER_S: Final = 100.0  # without a guess
+START_PER_S: Final = 400.0  # without a guess; lower ones take long windows
 GUESSED_SHARE: Final = 0.93  # of a closed load's throughput, which is nearly the server's limit
 LOWEST_PER_S: Final = 1.0
 HIGHEST_PER_S: Final = 100_000.0  # above what one processor's generator can send

@@ -212,7 +212,7 @@ class TestNothingToFind:
         while isinstance(step := next_step(SEARCH, results), Step):
             results.append(replace(server().trial(SEARCH, step), doubts=(doubt,)))
         assert (step.ending, step.held_per_s, len(results)) == (Ending.UNKNOWN, None, TRIES)
-        assert step.why == f"{doubt}, at 100/s in 3 trials"
+        assert step.why == f"{doubt}, at 400/s in 3 trials"
 
     def test_a_server_that_does_not_start(self) -> None:
         results: list[Trial] = []
