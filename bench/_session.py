@@ -25,9 +25,9 @@ import psutil
 from locust import events
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import MasterRunner, Runner, WorkerRunner
+from locust.runners import STATE_STOPPED, STATE_STOPPING, MasterRunner, Runner, WorkerRunner
 
-from bench._arrivals import SETTLE_S, Arrivals
+from bench._arrivals import READY_LIMIT_S, SETTLE_S, Arrivals
 from bench._client import TIMEOUT_S, Client
 from bench._deadlines import Deadlines
 from bench._errors import ClientError
@@ -210,12 +210,22 @@ def all_spawned(user_count: int, **_: object) -> None:
     for environment, session in _sessions.items():
         runner = environment.runner
         if isinstance(runner, MasterRunner):
-            try:
-                session.share_out(runner, user_count)
-            except OptionError as error:
-                _cannot_run(environment, str(error))
+            gevent.spawn(_share_out, environment, session, runner, user_count)
         elif not isinstance(runner, WorkerRunner):  # a worker waits for its share
             session.begin_open_load(user_count)
+
+
+def _share_out(environment: Environment, session: Session, master: MasterRunner, users: int) -> None:
+    """Locust waits a second for what its workers report, and goes on without; a share needs to know."""
+    deadline_s = time.monotonic() + READY_LIMIT_S
+    while master.user_count != users and time.monotonic() < deadline_s:
+        gevent.sleep(0.02)
+        if master.state in {STATE_STOPPING, STATE_STOPPED}:
+            return
+    try:
+        session.share_out(master, users)
+    except OptionError as error:
+        _cannot_run(environment, str(error))
 
 
 def take_share(environment: Environment, msg: Message, **_: object) -> None:
