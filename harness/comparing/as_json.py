@@ -9,7 +9,7 @@ from harness.comparing.compared import Compared, Row
 from harness.comparing.conditions import Change
 from harness.comparing.figures import MEASURES, Figure
 from harness.comparing.said import headline, notes
-from harness.comparing.yardstick import Yardstick
+from harness.comparing.yardstick import NONE, Yardstick
 from harness.statistics import Interval
 from harness.trials import Run
 
@@ -58,7 +58,8 @@ def _yardstick(yardstick: Yardstick) -> dict[str, Any]:
     return {
         "name": yardstick.name,
         "why_none": yardstick.why_none or None,
-        **(_interval(yardstick.shift.interval()) if yardstick.is_used else {}),
+        "believed": yardstick.is_believed,
+        **({} if yardstick.name == NONE else _interval(yardstick.shift.interval())),
     }
 
 

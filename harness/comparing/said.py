@@ -10,7 +10,7 @@ from typing import Final
 from harness.comparing.compared import Compared, Row, Status
 from harness.comparing.figures import MEASURES, Figure
 from harness.comparing.judging import Judgement
-from harness.comparing.yardstick import REFERENCE, Yardstick
+from harness.comparing.yardstick import NONE, Yardstick
 from harness.report import words
 from harness.statistics import Interval
 from harness.trials import Run
@@ -125,15 +125,21 @@ def _notes(compared: Compared) -> Iterator[str]:
 
 
 def _of_yardstick(yardstick: Yardstick) -> str:
-    if not yardstick.is_used:
+    if yardstick.name == NONE:
         why = f" ({yardstick.why_none})" if yardstick.why_none else ""
         return f"the processor's own speed is not taken off{why}: a slower machine looks like slower servers"
     interval = yardstick.shift.interval()
     took = f"took {ratio(interval.estimate)} times the CPU in B ({between(interval)})"
     off = "is taken off the ratios of CPU, and not off those of rates and latencies"
-    if yardstick.name == REFERENCE:
+    if yardstick.is_deployment:
+        return f"the cells of {yardstick.name}, which you say did not change, {took}: that {off}"
+    if yardstick.is_used:
         return f"a fixed piece of work {took}: that is the processor's speed; it {off}"
-    return f"the cells of {yardstick.name}, which you say did not change, {took}: that {off}"
+    if_so = f"everything is by so much {'worse' if interval.estimate < 1 else 'better'} than shown"
+    return (
+        f"a fixed piece of work {took}, and the cells did not follow, so nothing is taken off; if that was the"
+        f" processor's speed after all, {if_so}"
+    )
 
 
 def _common(compared: Compared, yardstick: Yardstick) -> Iterator[str]:

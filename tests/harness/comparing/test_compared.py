@@ -132,6 +132,18 @@ class TestMachine:
         assert compared.status is Status.NO_WORSE
         assert re.search(r"A fixed piece of work took 1\.1\d* times the CPU in B", said(compared))
 
+    def test_a_reference_that_the_cells_do_not_bear_out_is_not_believed(self) -> None:
+        """Its process may have been unlucky with its memory."""
+        unlucky = each_trial(run(seed=2), lambda trial: replace(trial, reference_us=1.5 * (trial.reference_us or 1.0)))
+        pair = run(seed=1), unlucky
+        compared = compare(*pair)
+        assert compared.status is Status.NO_WORSE
+        assert not any(row.judgement is Judgement.BETTER for row in compared.deciding_rows)
+        assert "and the cells did not follow, so nothing is taken off" in said(compared)
+        assert "everything is by so much better than shown" in said(compared)
+        assert compare(*pair, yardstick="none").rows == compared.rows
+        assert together(compare(*pair, yardstick="reference"), FLASK).judgement is Judgement.BETTER
+
     def test_without_a_reference_it_is_called_common_to_all(self) -> None:
         compared = compare(
             run(seed=1, drift=0.003, reference_noise=None),
