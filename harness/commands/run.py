@@ -8,6 +8,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -65,8 +66,8 @@ class TerminatedError(KeyboardInterrupt):
 def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Path | None, state: Path) -> None:
     """Measure a plan and write its report.
 
-    PLAN is quick (the default, about 9 minutes), full (about 3 hours), smoke, or a .toml file of your own. Every
-    finished trial is kept at once: a run that was stopped goes on with --resume.
+    PLAN is quick (the default, about 9 minutes), full (about 3 hours), capacity (12 minutes), smoke, or a .toml
+    file of your own. Every finished trial is kept at once: a run that was stopped goes on with --resume.
     """
     if resume is not None and plan_name is not None:
         raise click.UsageError("a run that goes on has its plan already; leave PLAN out")
@@ -196,7 +197,8 @@ def _sum_up(session: Session, log: TrialLog, plan: Plan) -> None:
         )
     if goes_on(plan):
         _say_what_stayed_open(log, plan)
-    run = log.run
+    # What failed in a search is its result: the search has said what it came to.
+    run = replace(log.run, trials=tuple(trial for trial in log.run.trials if not trial.is_searched))
     aside, contended = len(run.trials) - len(run.cost_trials), len(run.cost_trials) - len(run.sound_trials)
     if aside or contended:
         click.echo(
