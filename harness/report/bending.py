@@ -266,7 +266,7 @@ def _notes(asked: Sequence[Searched], tried: Sequence[Searched], labels: Sequenc
             "Hollow marks are rates that were not held: their latency grows for as long as the load goes on."
         ),
         (
-            "Each capacity is that of one search on one evening: they are not compared block by block, and two that "
+            "Each capacity is that of one search: they are not compared block by block, and two that "
             "differ by less than about 5 % may be the same."
         ),
     ]
