@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,9 @@ from deployments import DeploymentError, RunningServer, ServeOptions, describe, 
 from harness import reference
 from harness.clocks import Clocks, ClocksError, Sample, TreeClocks, check_readable
 from harness.errors import UserError
-from harness.generator import Generator, GeneratorFailedError, command
+from harness.generator import Generator, GeneratorFailedError, locust_arguments
+from harness.line_process import ProcessFailedError
+from harness.nursery import Nursery
 from harness.pinning import Pinning
 from harness.plan import Cell, ServerKey
 from harness.probes.handshake import negotiate
@@ -109,22 +111,23 @@ class RealLab:
     @contextmanager
     def serve(self, server: ServerKey) -> Iterator[Served]:
         """Start a fresh server; it is stopped at the end. Raises ServerFailedError, or UserError for want of room."""
-        try:
-            running = start(server.deployment, self.serve_options(server), cpus=self._pinning.server)
-        except DeploymentError as error:
-            raise ServerFailedError(str(error)) from error
-        except OSError as error:
-            raise _out_of(f"{server.deployment} cannot be started", error) from error
-        try:
+        with ExitStack() as stack:
+            try:
+                # First, so that Locust is imported on one processor while the server starts on another.
+                nursery = stack.enter_context(Nursery())
+                running = start(server.deployment, self.serve_options(server), cpus=self._pinning.server)
+            except DeploymentError as error:
+                raise ServerFailedError(str(error)) from error
+            except OSError as error:
+                raise _out_of(f"{server.deployment} cannot be started", error) from error
+            # Nobody is waiting for an answer, and a good farewell takes a third of a second. But a killed master leaves
+            # what its workers shared: Hypercorn's five semaphores in /dev/shm.
+            stack.callback(running.stop, grace_s=0.0 if server.workers == 1 else _FAREWELL_S)
             try:
                 tls = negotiate(parse_target(running.url), running.ca_file) if server.uses_tls else None
             except UserError as error:
                 raise ServerFailedError(str(error)) from error
-            yield _RealServed(running, tls, self._state, self._pinning, self._tick)
-        finally:
-            # Nobody is waiting for an answer, and a good farewell takes a third of a second. But a killed master leaves
-            # what its workers shared: Hypercorn's five semaphores in /dev/shm.
-            running.stop(grace_s=0.0 if server.workers == 1 else _FAREWELL_S)
+            yield _RealServed(running, tls, nursery, self._state, self._pinning, self._tick)
 
 
 class _RealServed:
@@ -132,12 +135,14 @@ class _RealServed:
         self,
         running: RunningServer,
         tls: NegotiatedTls | None,
+        nursery: Nursery,
         state: Path,
         pinning: Pinning,
         tick: Callable[[], None],
     ) -> None:
         self._running = running
         self._tls = tls
+        self._nursery = nursery
         self._state = state
         self._pinning = pinning
         self._tick = tick
@@ -160,7 +165,7 @@ class _RealServed:
         readings: list[float | None] = []
         with _folder() as folder:
             record = folder / "recording.jsonl"
-            argv = command(
+            arguments = locust_arguments(
                 cell,
                 url=self._running.url,
                 state=self._state,
@@ -170,10 +175,10 @@ class _RealServed:
             )
             try:
                 watch.read_clocks()
-                with Generator(
-                    argv, record=record, cpus=self._pinning.generator, log=folder / "locust.log"
+                with Generator.born(
+                    self._nursery, arguments, record=record, cpus=self._pinning.generator, log=folder / "locust.log"
                 ) as generator:
-                    # While the generator imports what it needs, a third of a second on the other processor.
+                    # While the generator reads its words, an eighth of a second on the other processor.
                     readings.append(reference.measure_us(self._pinning.server))
                     self._wait(generator, watch)
                     generator.stop()
@@ -181,7 +186,7 @@ class _RealServed:
                 recording = read_recording(record)
             except ClocksError as error:
                 watch.failure = str(error)
-            except (GeneratorFailedError, RecordingError) as error:
+            except (GeneratorFailedError, RecordingError, ProcessFailedError) as error:
                 _check_room(folder)
                 failure = str(error)
             except OSError as error:

@@ -30,7 +30,7 @@ from certs import KeyKind
 from device_api.state import DeviceState, open_state
 from harness.calibration.recorded import slices_so_far
 from harness.calibration.responder import ANSWER, CHALLENGE
-from harness.generator import Generator, GeneratorFailedError, before_exec, command
+from harness.generator import Generator, GeneratorFailedError, before_exec, command, locust_arguments
 from harness.load import Load
 from harness.pinning import Pinning
 from harness.plan import SLICE_S, Cell, ServerKey
@@ -200,8 +200,10 @@ def _ours(server: _Server, state: Path, pinning: Pinning, folder: Path, tick: Ca
     """Return our CPU time for a request, Locust and its statistics included, in µs."""
     record = folder / "recording.jsonl"
     record.unlink(missing_ok=True)
-    argv = command(_CELL, url=server.url, state=state, limit_s=round(_LIMIT_S), record=record, seed=1)
-    with Generator(argv, record=record, cpus=pinning.generator, log=folder / "locust.log") as generator:
+    arguments = locust_arguments(_CELL, url=server.url, state=state, limit_s=round(_LIMIT_S), record=record, seed=1)
+    with Generator.start(
+        command(arguments), record=record, cpus=pinning.generator, log=folder / "locust.log"
+    ) as generator:
         give_up_s = time.monotonic() + _LIMIT_S
         while len(counted := _counted(record)) < WINDOW_S / SLICE_S:
             if generator.has_ended or time.monotonic() > give_up_s:

@@ -21,7 +21,7 @@ from harness import histograms
 from harness.calibration.recorded import slices_so_far
 from harness.clocks import Sample, TreeClocks, interpolate, process_tree
 from harness.errors import UserError
-from harness.generator import Generator, GeneratorFailedError, command
+from harness.generator import Generator, GeneratorFailedError, command, locust_arguments
 from harness.load import Arrivals, Load
 from harness.pinning import Pinning
 from harness.plan import SLICE_S, Cell, ServerKey
@@ -129,9 +129,13 @@ def measure_stall(state: Path, pinning: Pinning, *, seed: int, tick: Callable[[]
         ):
             folder = Path(name)
             record = folder / "recording.jsonl"
-            argv = command(_CELL, url=running.url, state=state, limit_s=round(_LIMIT_S), record=record, seed=seed)
+            arguments = locust_arguments(
+                _CELL, url=running.url, state=state, limit_s=round(_LIMIT_S), record=record, seed=seed
+            )
             roots = [process.pid for process in running.processes]
-            with Generator(argv, record=record, cpus=pinning.generator, log=folder / "locust.log") as generator:
+            with Generator.start(
+                command(arguments), record=record, cpus=pinning.generator, log=folder / "locust.log"
+            ) as generator:
                 watch = _Watch(generator, record, TreeClocks(roots, pinning), tick)
                 began_ns = watch.until_settled()
                 watch.until(began_ns + round(_STALL_AFTER_S * 1e9))

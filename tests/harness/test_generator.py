@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness import generator
-from harness.generator import Generator, GeneratorFailedError, RecordingTail, command, locustfile
+from harness.generator import Generator, GeneratorFailedError, RecordingTail, command, locust_arguments, locustfile
 from harness.load import Load
 from harness.plan import SCENARIOS, Cell, ServerKey
 from harness.recording import Recorder, Slice, read_recording
@@ -70,7 +70,7 @@ def is_gone(pid: int) -> bool:
 def start(tmp_path: Path) -> Callable[[str], Generator]:
     def begin(manner: str) -> Generator:
         record = tmp_path / "recording.jsonl"
-        return Generator(
+        return Generator.start(
             [sys.executable, "-c", STAND_IN, manner, str(record)],
             record=record,
             cpus=frozenset({max(os.sched_getaffinity(0))}),
@@ -107,7 +107,7 @@ class TestLife:
         harness = (
             "import os, sys, time; from pathlib import Path; from harness.generator import Generator\n"
             "stand_in, record = sys.argv[1:]\n"
-            "Generator([sys.executable, '-c', stand_in, 'stays', record], record=Path(record),"
+            "Generator.start([sys.executable, '-c', stand_in, 'stays', record], record=Path(record),"
             " cpus=frozenset(os.sched_getaffinity(0)), log=Path(record + '.log'))\n"
             "time.sleep(60)"
         )
@@ -149,7 +149,9 @@ class TestFailure:
 
     def test_processors_that_are_not_to_be_had(self, tmp_path: Path) -> None:
         with pytest.raises(GeneratorFailedError, match=r"it could not be started on processors \[4095\]"):
-            Generator([sys.executable, "-c", ""], record=tmp_path / "r", cpus=frozenset({4095}), log=tmp_path / "log")
+            Generator.start(
+                [sys.executable, "-c", ""], record=tmp_path / "r", cpus=frozenset({4095}), log=tmp_path / "log"
+            )
 
     def test_does_not_end(
         self, start: Callable[[str], Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -165,7 +167,7 @@ class TestCommand:
     """What a user would type."""
 
     def test_words(self, tmp_path: Path) -> None:
-        words = command(
+        arguments = locust_arguments(
             Cell(server=ServerKey(deployment="flask-threaded"), scenario="slow-io", load=Load(clients=64)),
             url="https://127.0.0.1:8443",
             state=tmp_path,
@@ -173,7 +175,7 @@ class TestCommand:
             record=tmp_path / "r",
             seed=1,
         )
-        line = " ".join(words)
+        line = " ".join(command(arguments))
         assert "-m locust -f " in line
         assert "/bench/slow_io.py --headless" in line
         assert "--users 64 --spawn-rate 64 --run-time 40s" in line

@@ -40,6 +40,9 @@ def real(state: Path) -> RealLab:
     return RealLab(state, PINNING)
 
 
+GENERATOR = "bench._prefork"
+
+
 @pytest.fixture
 def served(real: RealLab) -> Iterator[Served]:
     with real.serve(SERVER) as running:
@@ -51,13 +54,17 @@ def cut(observation: Observation, cell: Cell = CLOSED) -> Figures:
 
 
 def once_loading(act: Callable[[psutil.Process], None], words: str) -> Callable[[], None]:
-    """Make a tick that does something, once, to the child with these words in its command line, under load."""
+    """Make a tick that does something, once, to the child with these words in its command line, under load.
+
+    Of several it is the youngest: a generator is a fork of a process with the same words.
+    """
     done: list[int] = []
 
     def tick() -> None:
         children = psutil.Process().children(recursive=True)
-        if not done and any("recording.jsonl" in " ".join(each.cmdline()) for each in children):
-            (found, *_) = [each for each in children if words in " ".join(each.cmdline())]
+        generators = [each for each in children if GENERATOR in " ".join(each.cmdline())]
+        if not done and len(generators) > 1:
+            (*_, found) = [each for each in children if words in " ".join(each.cmdline())]
             done.append(found.pid)
             act(found)
 
@@ -88,7 +95,7 @@ class TestBadLuck:
             cut(observation)
 
     def test_a_generator_that_is_killed(self, real: RealLab) -> None:
-        real.on_tick(once_loading(lambda generator: generator.kill(), "recording.jsonl"))
+        real.on_tick(once_loading(lambda generator: generator.kill(), GENERATOR))
         with real.serve(SERVER) as served:
             observation = served.measure(CLOSED, WINDOW_S, seed=1)
         with pytest.raises(VoidTrialError, match="the generator failed: it ended too early, with SIGKILL"):
@@ -103,7 +110,7 @@ class TestBadLuck:
             cut(served.measure(CLOSED, WINDOW_S, seed=1))
 
     def test_a_full_disk_is_no_failure_of_the_generator(self, real: RealLab, monkeypatch: pytest.MonkeyPatch) -> None:
-        real.on_tick(once_loading(lambda generator: generator.kill(), "recording.jsonl"))
+        real.on_tick(once_loading(lambda generator: generator.kill(), GENERATOR))
         monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=4096))
         with real.serve(SERVER) as served, pytest.raises(UserError, match="No space left on device; files go to"):
             served.measure(CLOSED, WINDOW_S, seed=1)

@@ -67,7 +67,8 @@ class Bench:
         return psutil.Process(self._process.pid).children(recursive=True)
 
     def _is_loading(self) -> bool:
-        return any("locust" in " ".join(command_line(child)) for child in self._children())
+        """A generator is a fork of a process with the same command line."""
+        return sum("bench._prefork" in " ".join(command_line(child)) for child in self._children()) > 1
 
 
 def command_line(process: psutil.Process) -> list[str]:
