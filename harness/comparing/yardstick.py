@@ -3,11 +3,10 @@
 A processor that runs 4 % slower today makes every server 4 % slower. Three yardsticks tell:
 
 - the *reference*: the CPU time of a fixed piece of work, measured beside each trial on the server's processor
-  (`harness.reference`). It tells the processor's speed, and little of what neighbours do to the caches. It is Python
-  bytecode, so it is the same work in both runs only where Python and the bench are; with another version it is not
-  used. All readings of a run are made by one process, and by where its memory lies a process does such work faster or
-  slower than the next (of 32, asked in turn, most within 1.5 %, four by 2 to 6 % and one by 88 %). No number of blocks
-  makes that smaller. So the reference is believed only where the cells bear it out: if the two runs lie closer together
+  (`harness.reference`). It tells the processor's speed, and little of what neighbours do to the caches. It is a hash
+  by OpenSSL, so it is the same work in both runs only where OpenSSL, Python and the bench are; with another version it
+  is not used. All readings of a run are made by one process, which may be a per cent or two faster or slower than the
+  next, and no number of blocks makes that smaller. So the reference is believed only where the cells bear it out: if the two runs lie closer together
   with it taken off, or if it hardly differs. Otherwise nothing is taken off.
 - a *deployment* that did not change, measured in the same blocks: it tells all that the machine did, and what the two
   have in common (Python, TLS, the load generator) with it. The user has to say which: that it did not change is nothing
@@ -102,6 +101,8 @@ def _is_borne_out(reference: Yardstick, before: Cells, after: Cells) -> bool:
 def _why_no_reference(before: Cells, after: Cells, environments: tuple[Mapping[str, Any], Mapping[str, Any]]) -> str:
     if environments[0].get("python") != environments[1].get("python"):
         return "with another Python its work is another"
+    if environments[0].get("openssl") != environments[1].get("openssl"):
+        return "with another OpenSSL its work is another"
     if _bench(environments[0]) != _bench(environments[1]):
         return "with another version of the bench its work may be another"
     for name, cells in (("A", before), ("B", after)):

@@ -172,6 +172,13 @@ class TestMachine:
         assert "with another Python its work is another" in said(compared)
         assert "python 3.11.7 → 3.14.2" in said(compared)
 
+    def test_another_openssl_does_the_reference_in_another_time(self) -> None:
+        upgraded = with_environment(run(seed=2), openssl={"ssl": "OpenSSL 3.5.0", "pyopenssl": "OpenSSL 4.0.3"})
+        compared = compare(run(seed=1), upgraded)
+        assert compared.yardstick is not None
+        assert not compared.yardstick.is_used
+        assert "with another OpenSSL its work is another" in said(compared)
+
     def test_another_bench_may_have_another_reference(self) -> None:
         upgraded = with_environment(
             run(seed=2), packages={**run(seed=2).header.environment["packages"], BENCH: "0.2.0"}
