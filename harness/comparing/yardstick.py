@@ -6,8 +6,8 @@ A processor that runs 4 % slower today makes every server 4 % slower. Three yard
   (`harness.reference`). It tells the processor's speed, and little of what neighbours do to the caches. It is a hash
   by OpenSSL, so it is the same work in both runs only where OpenSSL, Python and the bench are; with another version it
   is not used. All readings of a run are made by one process, which may be a per cent or two faster or slower than the
-  next, and no number of blocks makes that smaller. So the reference is believed only where the cells bear it out: if the two runs lie closer together
-  with it taken off, or if it hardly differs. Otherwise nothing is taken off.
+  next, and no number of blocks makes that smaller. So the reference is believed only where the cells bear it out: if
+  the two runs lie closer together with it taken off, or if it hardly differs. Otherwise nothing is taken off.
 - a *deployment* that did not change, measured in the same blocks: it tells all that the machine did, and what the two
   have in common (Python, TLS, the load generator) with it. The user has to say which: that it did not change is nothing
   that figures could tell.
