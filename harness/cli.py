@@ -45,7 +45,7 @@ _COMMANDS: Final = {
 _FIRST_STEPS = """\
 bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is best served.
 
-  bench run            measure (about 8 minutes) and write a report
+  bench run            measure (about 9 minutes) and write a report
   bench list           every way to serve the API, and what each can do
   bench serve NAME     serve it in one of them, to look at
   bench probe URL      what one handshake and one request take

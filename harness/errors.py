@@ -37,4 +37,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, where: str = "",
     close = nearest(name, candidates)
     advice = f"did you mean {close!r}?" if close else f"known: {', '.join(candidates)}"
     place = f"{where}: " if where else ""
-    return UserError(f"{place}no {kind} is called {name!r}", hint=f"{advice} {hint}" if hint else advice)
+    return UserError(
+        f"{place}no {kind} is called {name!r}", hint=f"{advice}{'' if close else '.'} {hint}" if hint else advice
+    )

@@ -53,6 +53,11 @@ class LineProcess:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
     def ask(self, question: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Send a line, an empty one for None, and return the answer. Raises ProcessFailedError."""
         answers = self._pipe(self._process.stdout)
@@ -83,6 +88,8 @@ class LineProcess:
         self.close()
 
     def _failed(self, how: str) -> ProcessFailedError:
+        """Make the error. The process ends: an answer that came late would be taken for that of the next question."""
+        self._process.kill()
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")

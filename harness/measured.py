@@ -159,8 +159,7 @@ class Measured:
                 continue
             cells[contender_of(trial), condition_of(trial)].append(trial)
         self.cells: Mapping[tuple[Contender, Condition], Sequence[Trial]] = dict(cells)
-        fixed = run.header.plan.get("blocks")
-        self.fixed_blocks = fixed if isinstance(fixed, int) else 0  # further ones came because of what these gave
+        self.fixed_blocks = run.header.fixed_blocks
 
     @property
     def contenders(self) -> list[Contender]:

@@ -25,8 +25,7 @@ class Nursery:
 
     def __init__(self) -> None:
         """Start it; it imports while the caller goes on. Raises OSError."""
-        name = "the process that starts generators"
-        self._process = LineProcess("bench._prefork", name=name, answer_limit_s=_ANSWER_LIMIT_S)
+        self._process = _prefork()
 
     @property
     def pid(self) -> int:
@@ -34,7 +33,13 @@ class Nursery:
         return self._process.pid
 
     def start(self, arguments: Sequence[str], *, log: Path, cpus: frozenset[int]) -> Fork:
-        """Start `locust` with these arguments in the log's folder. Raises ProcessFailedError."""
+        """Start `locust` with these arguments in the log's folder. Raises ProcessFailedError.
+
+        If the process that forks is gone, another one takes its place: one accident is not to void all further trials.
+        """
+        if self._process.has_ended:
+            self._process.close()
+            self._process = _prefork()
         question = {"arguments": list(arguments), "folder": str(log.parent), "log": str(log), "cpus": sorted(cpus)}
         return Fork(self._process, int(self._process.ask(question)["pid"]))
 
@@ -49,6 +54,10 @@ class Nursery:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _prefork() -> LineProcess:
+    return LineProcess("bench._prefork", name="the process that starts generators", answer_limit_s=_ANSWER_LIMIT_S)
 
 
 class Fork:

@@ -112,6 +112,8 @@ class Search:
     def name(self) -> str:
         """`flask-threaded keep-alive c64 p99<250ms tls1.3 digest ecdsa-p256`."""
         words = [self.server.deployment, self.scenario, f"c{self.clients}", f"p99<{self.p99_ms:g}ms"]
+        if self.arrivals != Arrivals.POISSON:
+            words.append(str(self.arrivals))
         return " ".join([*words, *self.server.words])
 
     def cell(self, rate_per_s: float) -> Cell:

@@ -107,18 +107,18 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95, fixed_blocks: int =
     estimate = float(sample.mean()) if count else math.nan
     if count < MIN_BLOCKS_FOR_INTERVAL:
         return Interval(estimate, -math.inf, math.inf, count)
-    half = _quantile(level, _degrees(count, fixed_blocks)) * float(sample.std(ddof=1)) / math.sqrt(count)
+    half = _quantile(level, degrees_of_freedom(count, fixed_blocks)) * float(sample.std(ddof=1)) / math.sqrt(count)
     return Interval(estimate, estimate - half, estimate + half, count)
 
 
-def difference_interval(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Interval:
+def difference_interval(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, fixed_blocks: int = 0) -> Interval:
     """How much a is over b, in their unit: Student's t on a - b, block by block.
 
     a, b: shape (blocks,), same unit; a[i] and b[i] are from the same block. Under 3 blocks: (-inf, inf).
-    Raises ValueError if the shapes differ.
+    fixed_blocks: as in `mean_interval`. Raises ValueError if the shapes differ.
     """
     left, right = _pair(a, b)
-    return mean_interval(left - right, level=level)
+    return mean_interval(left - right, level=level, fixed_blocks=fixed_blocks)
 
 
 def ratio_interval(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, fixed_blocks: int = 0) -> Interval:
@@ -147,7 +147,7 @@ def p_value(values: ArrayLike, *, truth: float = 0.0, fixed_blocks: int = 0) -> 
     off, error = float(sample.mean()) - truth, float(sample.std(ddof=1)) / math.sqrt(count)
     if error == 0:
         return float(off == 0)
-    return float(2 * stats.t.sf(abs(off / error), _degrees(count, fixed_blocks)))
+    return float(2 * stats.t.sf(abs(off / error), degrees_of_freedom(count, fixed_blocks)))
 
 
 def ratio_p_value(a: ArrayLike, b: ArrayLike, *, fixed_blocks: int = 0) -> float:
@@ -205,7 +205,7 @@ def pair_blocks(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[Floats,
     )
 
 
-def _degrees(count: int, fixed_blocks: int) -> int:
+def degrees_of_freedom(count: int, fixed_blocks: int) -> int:
     """Return the degrees of freedom of so many blocks. Never fewer than the fewest that give an interval have."""
     return (min(count, max(fixed_blocks, MIN_BLOCKS_FOR_INTERVAL)) if fixed_blocks else count) - 1
 

@@ -8,6 +8,7 @@ Writing is `harness.trial_log`'s.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,6 +157,12 @@ class RunHeader:
     started: str  # ISO 8601
     environment: Mapping[str, Any]
 
+    @property
+    def fixed_blocks(self) -> int:
+        """How many blocks were decided on beforehand; further ones came because of what these gave. 0: all were."""
+        blocks = self.plan.get("blocks")
+        return blocks if isinstance(blocks, int) else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -231,14 +238,14 @@ def _header(line: Mapping[str, Any], source: str) -> RunHeader:
         )
     try:
         return header_from_json(line)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{source}, line 1 is not a run's header ({_reason(error)})", hint="start a new run") from error
 
 
 def _parse_trial(line: Mapping[str, Any], source: str, number: int) -> Trial:
     try:
         return trial_from_json(line)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{source}, line {number} is not a trial ({_reason(error)})",
             hint="delete the line to use the rest",
@@ -336,7 +343,7 @@ def trial_from_json(line: Mapping[str, Any]) -> Trial:
         ),
         requests_per_connection=int(line.get("requests_per_connection", 0)),
         started=str(line.get("started", "")),
-        window_s=float(line["window_s"]),
+        window_s=_positive(line["window_s"]),
         requests=int(line["requests"]),
         errors={str(reason): int(count) for reason, count in line["errors"].items()},
         latency_us=_sparse_from_json(line["latency_us"]),
@@ -385,6 +392,13 @@ def _calibration_to_json(options: Options) -> dict[str, Any]:
         "added_delay_ms": options.added_delay_ms,
     }
     return {key: value for key, value in values.items() if value}
+
+
+def _positive(value: float) -> float:
+    number = float(value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"window_s is {value!r}")
+    return number
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:

@@ -192,7 +192,7 @@ def measure_ceiling(
                     peer=peer.name if peer else None,
                     peer_us=tuple(theirs),
                 )
-    except (GeneratorFailedError, RecordingError, OSError) as error:
+    except (GeneratorFailedError, RecordingError, OSError, subprocess.SubprocessError) as error:
         raise CeilingFailedError(" ".join(str(error).split())) from error
 
 

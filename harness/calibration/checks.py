@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.calibration.ceiling import MOST_OF_PEER, Ceiling
-from harness.calibration.evaluation import Addition, Evaluation, Found, Lag, Machine, Outcome, Twins
+from harness.calibration.evaluation import Addition, Evaluation, Machine, Outcome
 from harness.calibration.stall import MOST_SHARE, PERCENTS, TOLERANCE, Stall
 from harness.measured import Condition, Contender
 from harness.reference import DRIFT_LIMIT
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval
 from harness.window import LATENESS_LIMIT_US, STOLEN_LIMIT
 
+FAULTS: Final = frozenset({Outcome.OFF, Outcome.UNKNOWN})
 MOST_DRIFTED: Final = 0.1  # of the trials; blocks take out what drifts, but not within themselves
 
 
@@ -29,12 +30,17 @@ class Check:
 
 
 def checks(
-    evaluation: Evaluation, stalls: Sequence[Stall], ceiling: Ceiling | None, failures: Sequence[str] = ()
+    evaluation: Evaluation,
+    stalls: Sequence[Stall],
+    ceiling: Ceiling | None,
+    failures: Sequence[str] = (),
+    *,
+    stalls_asked: bool = True,
 ) -> tuple[Check, ...]:
     """Judge all that was measured. What was not is there as well, and says so. failures: what could not be measured."""
     return (
         *run_checks(evaluation),
-        *_stall_checks(stalls),
+        *_stall_checks(stalls, asked=stalls_asked),
         *_ceiling_checks(ceiling),
         *(Check("measuring", "no failure", failure, Outcome.OFF) for failure in failures),
     )
@@ -43,22 +49,25 @@ def checks(
 def run_checks(evaluation: Evaluation) -> tuple[Check, ...]:
     """Judge what any run tells of the bench by its own trials."""
     return (
-        *_twins_checks(evaluation.twins),
-        *_found_checks(evaluation.found),
-        *_lag_checks(evaluation.lags),
+        *_twins_checks(evaluation),
+        *_found_checks(evaluation),
+        *_lag_checks(evaluation),
         *_machine_checks(evaluation.machine),
     )
 
 
 def all_good(found: Sequence[Check]) -> bool:
-    """Say whether everything is as it should be; what cannot be told is not. A program that is not installed is."""
-    return all(check.outcome in {Outcome.GOOD, Outcome.ABSENT} for check in found)
+    """Say whether everything is as it should be; what cannot be told is not.
+
+    What nobody asked for, and a program that is not installed, are no fault.
+    """
+    return all(check.outcome not in FAULTS for check in found)
 
 
-def _twins_checks(twins: Sequence[Twins]) -> Iterator[Check]:
-    if not twins:
-        yield _not_measured("A against A", "a tie")
-    for one in twins:
+def _twins_checks(evaluation: Evaluation) -> Iterator[Check]:
+    if not evaluation.twins:
+        yield _not_measured("A against A", "a tie", asked="twin" in evaluation.asked)
+    for one in evaluation.twins:
         yield Check(
             f"A against A: {one.figure}, twin {one.twin}, {_where(one.contender, one.condition)}",
             "a tie: an interval that holds 1",
@@ -67,11 +76,11 @@ def _twins_checks(twins: Sequence[Twins]) -> Iterator[Check]:
         )
 
 
-def _found_checks(found: Sequence[Found]) -> Iterator[Check]:
-    for addition in Addition:
-        if not any(one.addition is addition for one in found):
-            yield _not_measured(f"an added {addition}", "found")
-    for one in found:
+def _found_checks(evaluation: Evaluation) -> Iterator[Check]:
+    for addition, key in ((Addition.CPU, "added_cpu_us"), (Addition.DELAY, "added_delay_ms")):
+        if not any(one.addition is addition for one in evaluation.found):
+            yield _not_measured(f"an added {addition}", "found", asked=key in evaluation.asked)
+    for one in evaluation.found:
         share = f" ({one.share:.1%} of {one.base_us:.0f} µs)" if math.isfinite(one.share) else ""
         yield Check(
             f"added {one.addition}, {_where(one.contender, one.condition)}",
@@ -84,9 +93,9 @@ def _found_checks(found: Sequence[Found]) -> Iterator[Check]:
         )
 
 
-def _stall_checks(stalls: Sequence[Stall]) -> Iterator[Check]:
+def _stall_checks(stalls: Sequence[Stall], *, asked: bool) -> Iterator[Check]:
     if not stalls:
-        yield _not_measured("a server stopped for 1 s", "percentiles as theory says")
+        yield _not_measured("a server stopped for 1 s", "percentiles as theory says", asked=asked)
     for number, stall in enumerate(stalls, start=1):
         yield Check(
             f"a server stopped for {stall.stalled_s:.2f} s under open load, try {number}",
@@ -103,7 +112,7 @@ def _stall_checks(stalls: Sequence[Stall]) -> Iterator[Check]:
 
 def _ceiling_checks(ceiling: Ceiling | None) -> Iterator[Check]:
     if ceiling is None:
-        yield _not_measured("the generator's ceiling", "a C generator's CPU, nearly")
+        yield _not_measured("the generator's ceiling", "a C generator's CPU, nearly", asked=True)
         return
     ours = f"{ceiling.us:.1f} µs a request, so at most {ceiling.requests_per_s:,.0f}/s on a processor"
     of_peer = ceiling.of_peer
@@ -119,10 +128,12 @@ def _ceiling_checks(ceiling: Ceiling | None) -> Iterator[Check]:
         )
 
 
-def _lag_checks(lags: Sequence[Lag]) -> Iterator[Check]:
-    if not lags:
-        yield _not_measured("the generator's lag behind its schedule", f"p99 ≤ {LATENESS_LIMIT_US / 1000:g} ms")
-    for lag in lags:
+def _lag_checks(evaluation: Evaluation) -> Iterator[Check]:
+    if not evaluation.lags:
+        asked = "rate_per_s" in evaluation.asked
+        expected = f"p99 ≤ {LATENESS_LIMIT_US / 1000:g} ms"
+        yield _not_measured("the generator's lag behind its schedule", expected, asked=asked)
+    for lag in evaluation.lags:
         yield Check(
             f"the generator's lag behind its schedule at {lag.rate_per_s:g}/s",
             f"p99 ≤ {LATENESS_LIMIT_US / 1000:g} ms",
@@ -133,9 +144,9 @@ def _lag_checks(lags: Sequence[Lag]) -> Iterator[Check]:
 
 def _machine_checks(machine: Machine) -> Iterator[Check]:
     yield Check(
-        "trials in which the generator was the limit",
+        "trials of the check in which the generator was the limit",
         "none",
-        f"{machine.generator_limit} of {machine.trials}",
+        f"{machine.generator_limit} of {machine.checked}",
         Outcome.OFF if machine.generator_limit else Outcome.GOOD,
     )
     subject, expected = "time stolen by other virtual machines", f"at most {STOLEN_LIMIT:.0%}"
@@ -147,7 +158,7 @@ def _machine_checks(machine: Machine) -> Iterator[Check]:
             Outcome.GOOD if machine.stolen <= STOLEN_LIMIT else Outcome.OFF,
         )
     else:
-        yield _not_measured(subject, expected)
+        yield _not_measured(subject, expected, asked=True)
     subject = f"trials whose processor was over {DRIFT_LIMIT:.0%} faster or slower than in the run's middle"
     expected = f"at most {MOST_DRIFTED:.0%}"
     if math.isfinite(machine.drift):
@@ -158,11 +169,11 @@ def _machine_checks(machine: Machine) -> Iterator[Check]:
             Outcome.GOOD if machine.drifted <= MOST_DRIFTED * machine.trials else Outcome.OFF,
         )
     else:
-        yield _not_measured(subject, expected)
+        yield _not_measured(subject, expected, asked=True)
 
 
-def _not_measured(subject: str, expected: str) -> Check:
-    return Check(subject, expected, "not measured", Outcome.UNKNOWN)
+def _not_measured(subject: str, expected: str, *, asked: bool) -> Check:
+    return Check(subject, expected, "not measured", Outcome.UNKNOWN if asked else Outcome.NOT_ASKED)
 
 
 def _or_blocks(interval: Interval, said: str) -> str:

@@ -50,6 +50,9 @@ TWIN_FIGURES: Final[Mapping[str, Figure]] = {
 }
 
 
+ASKABLE: Final = ("twin", "added_cpu_us", "added_delay_ms", "rate_per_s")  # keys of a plan's cells
+
+
 class Outcome(StrEnum):
     """How a check came out."""
 
@@ -57,6 +60,7 @@ class Outcome(StrEnum):
     OFF = "off"
     UNKNOWN = "cannot tell"
     ABSENT = "not installed"
+    NOT_ASKED = "not asked for"
 
 
 class Addition(StrEnum):
@@ -140,7 +144,8 @@ class Machine:
     """What the machine did meanwhile."""
 
     trials: int
-    generator_limit: int  # trials in which the generator was the limit
+    checked: int  # trials of servers that are there for the check
+    generator_limit: int  # of these, those in which the generator was the limit
     stolen: float  # share of both sides' processors that other virtual machines took; NaN without a trial
     stolen_most: float  # of one trial
     drift: float  # the most that a trial's processor was faster or slower than in the run's middle; NaN: not taken
@@ -155,12 +160,24 @@ class Evaluation:
     found: tuple[Found, ...]
     lags: tuple[Lag, ...]
     machine: Machine
+    asked: frozenset[str] = frozenset()  # which of ASKABLE the run's plan has
 
 
 def evaluate(run: Run) -> Evaluation:
     """Read the bench's check of itself out of a run; what the run has nothing of is not there."""
-    groups = _groups(run)
-    return Evaluation(twins=_twins(groups), found=_found(groups), lags=_lags(run), machine=_machine(run))
+    groups, fixed = _groups(run), run.header.fixed_blocks
+    return Evaluation(
+        twins=_twins(groups, fixed),
+        found=_found(groups, fixed),
+        lags=_lags(run),
+        machine=_machine(run),
+        asked=_asked(run),
+    )
+
+
+def _asked(run: Run) -> frozenset[str]:
+    cells = run.header.plan.get("cell", [])
+    return frozenset(key for cell in cells if isinstance(cell, Mapping) for key in ASKABLE if cell.get(key))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -192,7 +209,7 @@ def _groups(run: Run) -> _Groups:
     return {key: dict(group) for key, group in sorted(groups.items()) if len(group) > 1}
 
 
-def _twins(groups: _Groups) -> tuple[Twins, ...]:
+def _twins(groups: _Groups, fixed_blocks: int) -> tuple[Twins, ...]:
     pairs = [
         (key, alteration.twin, name, _figures(group[alteration], figure), _figures(group[original], figure))
         for key, group in groups.items()
@@ -202,18 +219,22 @@ def _twins(groups: _Groups) -> tuple[Twins, ...]:
         for name, figure in TWIN_FIGURES.items()
     ]
     paired = [pair_blocks(twin, original) for _, _, _, twin, original in pairs]
-    levels = holm_levels([ratio_p_value(*pair) for pair in paired])
+    levels = holm_levels([ratio_p_value(*pair, fixed_blocks=fixed_blocks) for pair in paired])
     return tuple(
         Twins(
-            contender=contender, condition=condition, twin=twin, figure=name, ratio=ratio_interval(*pair, level=level)
+            contender=contender,
+            condition=condition,
+            twin=twin,
+            figure=name,
+            ratio=ratio_interval(*pair, level=level, fixed_blocks=fixed_blocks),
         )
         for ((contender, condition), twin, name, _, _), pair, level in zip(pairs, paired, levels, strict=True)
     )
 
 
-def _found(groups: _Groups) -> tuple[Found, ...]:
+def _found(groups: _Groups, fixed_blocks: int) -> tuple[Found, ...]:
     return tuple(
-        _one_found(contender, condition, alteration, addition, group)
+        _one_found(contender, condition, alteration, addition, group, fixed_blocks)
         for (contender, condition), group in groups.items()
         for alteration in sorted(group)
         for addition, truth in (
@@ -225,7 +246,12 @@ def _found(groups: _Groups) -> tuple[Found, ...]:
 
 
 def _one_found(
-    contender: Contender, condition: Condition, alteration: _Alteration, addition: Addition, group: _Group
+    contender: Contender,
+    condition: Condition,
+    alteration: _Alteration,
+    addition: Addition,
+    group: _Group,
+    fixed_blocks: int,
 ) -> Found:
     figure = cpu_us if addition is Addition.CPU else MEDIAN
     truth_us = alteration.added_cpu_us if addition is Addition.CPU else alteration.added_delay_ms * 1000
@@ -236,9 +262,9 @@ def _one_found(
         condition=condition,
         addition=addition,
         truth_us=truth_us,
-        difference=difference_interval(with_it, without),
-        wide=difference_interval(with_it, without, level=TRUTH_LEVEL),
-        ratio=ratio_interval(with_it, without),
+        difference=difference_interval(with_it, without, fixed_blocks=fixed_blocks),
+        wide=difference_interval(with_it, without, level=TRUTH_LEVEL, fixed_blocks=fixed_blocks),
+        ratio=ratio_interval(with_it, without, fixed_blocks=fixed_blocks),
         base_us=mean_interval(without).estimate,
     )
 
@@ -270,13 +296,15 @@ def _lags(run: Run) -> tuple[Lag, ...]:
 
 def _machine(run: Run) -> Machine:
     measured = [trial for trial in run.trials if trial.requests]
+    checking = [trial for trial in run.trials if trial.options.is_calibration]
     environment = run.header.environment
     processors = len({*(environment.get("server_cpus") or [0]), *(environment.get("generator_cpus") or [1])})
     shares = [trial.stolen_us / (trial.window_s * 1e6 * processors) for trial in measured]
     references = np.array([trial.reference_us for trial in measured if trial.reference_us])
     return Machine(
         trials=len(run.trials),
-        generator_limit=sum(any(doubt.startswith(GENERATOR_LIMIT) for doubt in trial.doubts) for trial in run.trials),
+        checked=len(checking),
+        generator_limit=sum(any(doubt.startswith(GENERATOR_LIMIT) for doubt in trial.doubts) for trial in checking),
         stolen=float(np.average(shares, weights=[trial.window_s for trial in measured])) if shares else math.nan,
         stolen_most=max(shares, default=math.nan),
         drift=float(np.max(np.abs(references / np.median(references) - 1))) if len(references) else math.nan,

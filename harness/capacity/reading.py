@@ -87,10 +87,19 @@ def _rates(search: Search, trials: Sequence[Trial]) -> tuple[AtRate, ...]:
 def _planned(plan: Mapping[str, Any]) -> list[Search]:
     """Read the searches of a header's plan: `harness.plan` wrote them, perhaps that of another version."""
     tables = plan.get("capacity", [])
-    return [_search(table) for table in tables if isinstance(table, dict) and "deployment" in table]
+    found = [_search(table) for table in tables if isinstance(table, dict) and "deployment" in table]
+    return [search for search in found if search is not None]
 
 
-def _search(table: Mapping[str, Any]) -> Search:
+def _search(table: Mapping[str, Any]) -> Search | None:
+    """Read a table; None where it says what this version does not know."""
+    try:
+        return _known_search(table)
+    except (TypeError, ValueError):
+        return None
+
+
+def _known_search(table: Mapping[str, Any]) -> Search:
     defaults = ServerKey(deployment=str(table["deployment"]))
     return Search(
         server=ServerKey(

@@ -398,6 +398,7 @@ class _Procedure:
         for _ in range(TRIES):
             judgement = judge((yield from self._trial(rate, purpose)), self._search)
             if judgement.outcome is Outcome.HELD:
+                self._reasons.pop(rate, None)  # why an earlier try could not be judged
                 return True
             self._reasons[rate] = judgement.reason
             if judgement.outcome is Outcome.FAILED:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.calibration.ceiling import CeilingFailedError, installed_nginx, installed_peer, measure_ceiling
-from harness.calibration.checks import Check, all_good, checks
+from harness.calibration.checks import FAULTS, Check, all_good, checks
 from harness.calibration.evaluation import Outcome, evaluate
 from harness.calibration.folder import Kept, read_kept, write_kept
 from harness.calibration.stall import StallFailedError, measure_stall
@@ -32,7 +32,13 @@ PLAN: Final = "calibrate"
 STALLS: Final = 2
 _WIDTH_WITHOUT_TERMINAL: Final = 160
 _OFF: Final = 1  # exit status
-_STYLES: Final = {Outcome.GOOD: "green", Outcome.OFF: "bold red", Outcome.UNKNOWN: "yellow", Outcome.ABSENT: "dim"}
+_STYLES: Final = {
+    Outcome.GOOD: "green",
+    Outcome.OFF: "bold red",
+    Outcome.UNKNOWN: "yellow",
+    Outcome.ABSENT: "dim",
+    Outcome.NOT_ASKED: "dim",
+}
 
 
 @click.command()
@@ -92,7 +98,7 @@ def calibrate(
             context.exit(128 + (signal.SIGTERM if isinstance(error, TerminatedError) else signal.SIGINT))
         finally:
             os.sched_setaffinity(0, before)
-    found = checks(evaluate(log.run), kept.stalls, kept.ceiling, failures)
+    found = checks(evaluate(log.run), kept.stalls, kept.ceiling, failures, stalls_asked=stalls > 0)
     if as_json:
         click.echo(json.dumps(_to_json(folder, found, kept), indent=2))
     else:
@@ -162,7 +168,7 @@ def _show(found: tuple[Check, ...], folder: Path) -> None:
             Text(check.outcome, style=_STYLES[check.outcome]),
         )
     console.print(table)
-    off = [check.subject for check in found if check.outcome not in {Outcome.GOOD, Outcome.ABSENT}]
+    off = [check.subject for check in found if check.outcome in FAULTS]
     console.print()
     console.print(Text(f"not as it should be: {'; '.join(off)}" if off else "all as it should be"))
     console.print(Text(f"kept in {folder}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import click
@@ -16,12 +17,20 @@ from harness.errors import UserError
 from harness.trials import Run, read_run
 
 
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse what is not a number: a range takes it for one."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number", ctx=context, param=parameter)
+    return value
+
+
 @click.command()
 @click.argument("before", metavar="DIR_A", type=click.Path(path_type=Path))
 @click.argument("after", metavar="DIR_B", type=click.Path(path_type=Path))
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 100),
+    callback=_finite,
     default=3.0,
     show_default=True,
     metavar="PERCENT",

@@ -11,6 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+import deployments
+from harness.errors import unknown_name
 from harness.handshakes.comparison import Comparison
 from harness.handshakes.figures import Block, block_to_json
 from harness.handshakes.live import BLOCK_S as LIVE_BLOCK_S
@@ -65,6 +67,8 @@ def handshakes(*, deployment: str | None, blocks: int, seed: int | None, state: 
 
 
 def _measure_live(deployment: str, blocks: int, seed: int, state: Path, *, as_json: bool) -> None:
+    if deployment not in deployments.names():
+        raise unknown_name("deployment", deployment, deployments.names(), hint="`bench list` shows all.")
     click.echo(f"{deployment}: {blocks} blocks, about {blocks * LIVE_BLOCK_S:.0f} s; seed {seed}", err=True)
     measured: list[LiveBlock] = []
     for block in measure_live_blocks(deployment, range(blocks), state=state, seed=seed, pinning=choose_pinning()):

@@ -67,7 +67,7 @@ def predict(
 ) -> None:
     """Predict what a load takes: CPU time, processors and latency.
 
-    From the costs in DIR, a run's folder; `bench run costs` (about 25 minutes) measures all that it takes. Nothing is
+    From the costs in DIR, a run's folder; `bench run costs` (about 20 minutes) measures all that it takes. Nothing is
     measured now.
     """
     if grid:
@@ -145,7 +145,7 @@ def _asked(prediction: Prediction) -> str:
     if workload.slow_share:
         said.append(f"{100 * workload.slow_share:g} % wait 100 ms in the device")
     if workload.clients is not None:
-        said.append(f"{workload.clients:,} clients")
+        said.append("1 client" if workload.clients == 1 else f"{workload.clients:,} clients")
     return f"{prediction.contender.deployment}: {', '.join(said)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A cell that gives a figure in one run, and in the other was measured and gives none."""
+    """A cell that gives a deciding figure in one run, and in the other was measured and gives none."""
 
     cell: str
     in_after: bool  # whether it is the second run that has none
@@ -114,8 +115,8 @@ def compare(
         return nothing
     cells = cells_of(before), cells_of(after)
     taken_off = choose(yardstick, *cells, environments)
-    rows = _rows(cells, taken_off, margin, deciding)
-    lost = _lost(*cells)
+    rows = _rows(cells, taken_off, margin, deciding, (before.header.fixed_blocks, after.header.fixed_blocks))
+    lost = _lost(*cells, deciding)
     status, reason = _status([row for row in rows if row.figure in deciding], lost, cells, strict=strict)
     return replace(
         nothing, status=status, reason=reason, yardstick=taken_off, rows=rows, lost=lost, only_in=_only_in(*cells)
@@ -132,6 +133,7 @@ class _Subject:
     figure: Figure
     measured: tuple[ByBlock, ByBlock]
     corrected: tuple[ByBlock, ByBlock]
+    fixed_blocks: tuple[int, int]  # of each run
 
     @property
     def is_there(self) -> bool:
@@ -141,17 +143,21 @@ class _Subject:
     @property
     def shift(self) -> Shift:
         before, after = self.corrected
-        return shift([*before.values()], [*after.values()])
+        return shift([*before.values()], [*after.values()], fixed_blocks=self.fixed_blocks)
 
 
 def _rows(
-    cells: tuple[Cells, Cells], yardstick: Yardstick, margin: float, deciding: tuple[Figure, ...]
+    cells: tuple[Cells, Cells],
+    yardstick: Yardstick,
+    margin: float,
+    deciding: tuple[Figure, ...],
+    fixed_blocks: tuple[int, int],
 ) -> tuple[Row, ...]:
     """Make and judge all rows: the deciding figures' are one family, each other figure's another one."""
     families = [deciding, *((figure,) for figure in Figure if figure not in deciding)]
     rows: list[Row] = []
     for family in families:
-        subjects = [subject for figure in family for subject in _subjects(cells, yardstick, figure)]
+        subjects = [subject for figure in family for subject in _subjects(cells, yardstick, figure, fixed_blocks)]
         shifts = [subject.shift for subject in subjects]
         found = intervals(shifts, margin=margin)
         rows += [_row(*each, margin) for each in zip(subjects, shifts, found, strict=True)]
@@ -174,7 +180,9 @@ def _row(subject: _Subject, moved: Shift, interval: Interval, margin: float) -> 
     )
 
 
-def _subjects(cells: tuple[Cells, Cells], yardstick: Yardstick, figure: Figure) -> list[_Subject]:
+def _subjects(
+    cells: tuple[Cells, Cells], yardstick: Yardstick, figure: Figure, fixed_blocks: tuple[int, int]
+) -> list[_Subject]:
     """Return the rows of a figure: each deployment's cells, these together, and everything together."""
     by_deployment: dict[str, list[_Subject]] = {}
     for name, trials in sorted(cells[0].items()):
@@ -183,7 +191,7 @@ def _subjects(cells: tuple[Cells, Cells], yardstick: Yardstick, figure: Figure) 
             continue
         measured = by_block(trials, figure), by_block(cells[1][name], figure)
         corrected = yardstick.take_off(*measured) if figure is Figure.CPU else measured
-        subject = _Subject(name, 1, deployment, figure, measured, corrected)
+        subject = _Subject(name, 1, deployment, figure, measured, corrected, fixed_blocks)
         if subject.is_there:
             by_deployment.setdefault(deployment, []).append(subject)
     found: list[_Subject] = []
@@ -200,16 +208,18 @@ def _subjects(cells: tuple[Cells, Cells], yardstick: Yardstick, figure: Figure) 
 def _together(subjects: Sequence[_Subject], deployment: str | None, figure: Figure) -> _Subject:
     name = f"{deployment or 'everything'}, {len(subjects)} cells together"
     corrected = together([subject.corrected for subject in subjects])
-    return _Subject(name, len(subjects), deployment, figure, together([s.measured for s in subjects]), corrected)
+    measured = together([subject.measured for subject in subjects])
+    return _Subject(name, len(subjects), deployment, figure, measured, corrected, subjects[0].fixed_blocks)
 
 
-def _lost(before: Cells, after: Cells) -> tuple[Lost, ...]:
-    found = []
-    for cell in sorted(before.keys() & after.keys()):
-        usable = [any(trial.costs_are_sound for trial in side[cell]) for side in (before, after)]
+def _lost(before: Cells, after: Cells, deciding: Sequence[Figure]) -> tuple[Lost, ...]:
+    """Find them; a cell that lacks several figures is there once."""
+    found: dict[str, Lost] = {}
+    for cell, figure in itertools.product(sorted(before.keys() & after.keys()), deciding):
+        usable = [bool(by_block(side[cell], figure)) for side in (before, after)]
         if usable[0] != usable[1]:
-            found.append(Lost(cell, usable[0], _usual_doubt(after[cell] if usable[0] else before[cell])))
-    return tuple(found)
+            found.setdefault(cell, Lost(cell, usable[0], _usual_doubt(after[cell] if usable[0] else before[cell])))
+    return tuple(found.values())
 
 
 def _usual_doubt(trials: Sequence[Trial]) -> str:

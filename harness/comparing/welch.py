@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.statistics import MIN_BLOCKS_FOR_INTERVAL, Floats, Interval
+from harness.statistics import MIN_BLOCKS_FOR_INTERVAL, Floats, Interval, degrees_of_freedom
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Shift:
         return float(2 * stats.t.sf(beyond / self.error, self.freedom))
 
 
-def shift(before: ArrayLike, after: ArrayLike) -> Shift:
+def shift(before: ArrayLike, after: ArrayLike, *, fixed_blocks: tuple[int, int] = (0, 0)) -> Shift:
     """Compare the figures of two runs, one a block, all of them positive.
 
-    Under 3 blocks in either the error is infinite. No block at all: the estimate is NaN. Raises ValueError for a figure
-    that is not positive and finite.
+    Under 3 blocks in either the error is infinite. No block at all: the estimate is NaN. fixed_blocks: of each run,
+    as in `harness.statistics.mean_interval`. Raises ValueError for a figure that is not positive and finite.
     """
     left, right = _logs(before), _logs(after)
     blocks = min(len(left), len(right))
@@ -64,12 +64,13 @@ def shift(before: ArrayLike, after: ArrayLike) -> Shift:
     estimate = float(right.mean() - left.mean())
     if blocks < MIN_BLOCKS_FOR_INTERVAL:
         return Shift(estimate, math.inf, math.nan, blocks)
+    degrees = [degrees_of_freedom(*each) for each in zip((len(left), len(right)), fixed_blocks, strict=True)]
     parts = [float(sample.var(ddof=1)) / len(sample) for sample in (left, right)]
     variance = sum(parts)
     if variance == 0:
-        return Shift(estimate, 0.0, float(len(left) + len(right) - 2), blocks)
+        return Shift(estimate, 0.0, float(sum(degrees)), blocks)
     # The Welch-Satterthwaite equation.
-    freedom = variance**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, (left, right), strict=True))
+    freedom = variance**2 / sum(part**2 / own for part, own in zip(parts, degrees, strict=True))
     return Shift(estimate, math.sqrt(variance), freedom, blocks)
 
 

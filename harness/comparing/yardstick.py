@@ -141,7 +141,10 @@ def _deployment(name: str, before: Cells, after: Cells) -> Yardstick:
         for cell in sorted(before.keys() & after.keys())
         if before[cell][0].deployment == name
     ]
-    return Yardstick(name, *together(figures))
+    found = Yardstick(name, *together(figures))
+    if not (found.before and found.after):
+        raise UserError(f"{name} has no usable trial in one of the runs", hint="take another yardstick, or none")
+    return found
 
 
 def _deployments(cells: Cells) -> set[str]:

@@ -16,7 +16,7 @@ from harness.costs.cells import Cells
 from harness.costs.parts import Part, part_sums
 from harness.costs.sums import Sum
 from harness.measured import Contender, Measured
-from harness.statistics import MIN_BLOCKS_FOR_INTERVAL, Interval
+from harness.statistics import MIN_BLOCKS_FOR_INTERVAL, Interval, degrees_of_freedom
 
 NEGLIGIBLE = 0.1  # of what all requests of a connection take, and the connection
 
@@ -41,16 +41,18 @@ def break_even(
     blocks = sorted(over.keys() & request.keys())
     if not blocks:
         return None
-    return ratio_of_means([over[block] for block in blocks], [request[block] for block in blocks])
+    return ratio_of_means(
+        [over[block] for block in blocks], [request[block] for block in blocks], fixed_blocks=measured.fixed_blocks
+    )
 
 
-def ratio_of_means(above: ArrayLike, below: ArrayLike, *, level: float = 0.95) -> Interval:
+def ratio_of_means(above: ArrayLike, below: ArrayLike, *, level: float = 0.95, fixed_blocks: int = 0) -> Interval:
     """Return mean(above) / mean(below), paired block by block, with Fieller's interval.
 
     Fieller, "Some problems in interval estimation", JRSS B 16, 1954: all r for which the mean of above - r below may be
     0. Unlike an interval of log ratios it bears a numerator that noise makes negative. Under 3 blocks, or where the
     mean of below may itself be 0: (-inf, inf), "cannot tell". Raises ValueError if the shapes differ or nothing is
-    there.
+    there. fixed_blocks: as in `harness.statistics.mean_interval`.
     """
     y, x = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     if y.shape != x.shape or y.ndim != 1 or not len(y):
@@ -60,7 +62,7 @@ def ratio_of_means(above: ArrayLike, below: ArrayLike, *, level: float = 0.95) -
     unknown = Interval(estimate, -math.inf, math.inf, count)
     if count < MIN_BLOCKS_FOR_INTERVAL:
         return unknown
-    reach = float(stats.t.ppf((1 + level) / 2, count - 1)) ** 2 / count
+    reach = float(stats.t.ppf((1 + level) / 2, degrees_of_freedom(count, fixed_blocks))) ** 2 / count
     spread = np.cov(y, x)  # its divisor is count - 1
     # The r with (mean(y) - r mean(x))² <= reach (var(y) - 2 r cov(y, x) + r² var(x)): a r² - 2 b r + c <= 0.
     a = float(x.mean() ** 2 - reach * spread[1, 1])

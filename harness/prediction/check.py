@@ -98,12 +98,13 @@ def _cpu_check(measured: Measured, predictor: Predictor, contender: Contender, c
     predicted, truth = pair_blocks(sum_of_cells.by_block(measured), seen)
     if not len(truth) or min(predicted) <= 0:
         return None
-    ratio = ratio_interval(predicted, truth)
+    fixed = measured.fixed_blocks
+    ratio = ratio_interval(predicted, truth, fixed_blocks=fixed)
     return CpuCheck(
         contender=contender,
         requests_per_connection=requests,
-        measured=mean_interval(truth),
-        predicted=mean_interval(predicted),
+        measured=mean_interval(truth, fixed_blocks=fixed),
+        predicted=mean_interval(predicted, fixed_blocks=fixed),
         error=Interval(ratio.estimate - 1, ratio.low - 1, ratio.high - 1, ratio.n),
     )
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import deployments
+from certs import TlsVersion
 from deployments import DeploymentError
 from harness import histograms
 from harness.costs import Cells, Part, Sum, part_sums
@@ -64,7 +65,7 @@ def predictors(measured: Measured) -> dict[Contender, Predictor]:
         cells = Cells.of(measured, contender)
         if cells is not None:
             predictor = Predictor(cells)
-            if not predictor.missing(Workload(rate_per_s=1.0, requests_per_connection=1)):
+            if predictor.is_known and not predictor.missing(Workload(rate_per_s=1.0, requests_per_connection=1)):
                 found[contender] = predictor
     return found
 
@@ -96,7 +97,15 @@ class Predictor:
                 f"{source} lacks requests on open connections with TLS and Digest (keep-alive) of {deployment}",
                 hint=_hint(deployment),
             )
-        return cls(cells)
+        found = cls(cells)
+        if not found.is_known:
+            raise UserError(f"{source} has {found.version} of {deployment}", hint="this version knows TLS 1.2 and 1.3")
+        return found
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the TLS version that was agreed on is one whose round trips are known here."""
+        return not self.version or self.version in list(TlsVersion)
 
     @property
     def contender(self) -> Contender:
@@ -277,7 +286,7 @@ class Predictor:
             for trial in measured.trials(self.contender, alone)
             if trial.latency_us and trial.block in cpu_us
         ]
-        return mean_interval(values) if values else None
+        return mean_interval(values, fixed_blocks=measured.fixed_blocks) if values else None
 
     @cached_property
     def _at_once(self) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.errors import UserError
 
+MIN_RATE_PER_S = 0.001
 MAX_RATE_PER_S = 1e6
 MAX_RTT_MS = 60_000.0
 MAX_CORES = 4096
@@ -32,7 +33,7 @@ class Workload:
     resumed: bool = False
 
     def __post_init__(self) -> None:
-        _between("the rate", self.rate_per_s, 0.0, MAX_RATE_PER_S, "requests a second", above=True)
+        _between("the rate", self.rate_per_s, MIN_RATE_PER_S, MAX_RATE_PER_S, "requests a second")
         _between("the round-trip time", self.rtt_ms, 0.0, MAX_RTT_MS, "ms")
         _between("the share of slow requests", self.slow_share, 0.0, 1.0, "")
         for what, value, most in (
@@ -49,8 +50,7 @@ class Workload:
         return 0.0 if self.requests_per_connection is None else 1 / self.requests_per_connection
 
 
-def _between(what: str, value: float, low: float, high: float, unit: str, *, above: bool = False) -> None:
-    if not (low < value if above else low <= value) or not value <= high:
-        reach = f"above {low:g}" if above else f"{low:g} or more"
-        most = f", {high:g} at most" if math.isfinite(high) else ""
-        raise UserError(f"{what} is {value:g}", hint=" ".join(f"it must be {reach}{most} {unit}".split()))
+def _between(what: str, value: float, low: float, high: float, unit: str) -> None:
+    if not low <= value <= high:
+        reach = f"from {low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        raise UserError(f"{what} is {value:g}", hint=f"it must be {reach} {unit}".rstrip())

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from certs import TlsVersion
 from harness import histograms
 from harness.costs import NEGLIGIBLE, base_condition, combine, connection_terms, without_tls
 from harness.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us
@@ -116,8 +117,12 @@ def _handshake(measured: Measured, contender: Contender, condition: Condition) -
     client_time = _client_time(measured, contender, condition)
     trials = measured.cost_trials(contender, condition)
     negotiated = next((trial.tls for trial in trials if trial.tls), None)
-    if cost is None or negotiated is None:
-        return None
+    if (
+        cost is None
+        or negotiated is None
+        or (version := negotiated.version.removeprefix("TLSv")) not in list(TlsVersion)
+    ):
+        return None  # a version that this one does not know has no count of round trips
     return Handshake(
         contender=contender,
         condition=condition,
@@ -131,7 +136,7 @@ def _handshake(measured: Measured, contender: Contender, condition: Condition) -
         adjacent_us=client_time.whole + measured.latency(contender, condition, 50).whole,
         sent=_added_bytes(trials, measured.cost_trials(contender, base), lambda count: count.sent),
         received=_added_bytes(trials, measured.cost_trials(contender, base), lambda count: count.received),
-        trips=round_trips(negotiated.version.removeprefix("TLSv"), resumed=KINDS[scenario] == "resumed"),
+        trips=round_trips(version, resumed=KINDS[scenario] == "resumed"),
     )
 
 

@@ -121,7 +121,9 @@ def calibration_facts(calibration: Evaluation) -> Iterator[str]:
     if outcomes[Calibrated.OFF]:
         yield f"A/A: {outcomes[Calibrated.OFF]} of {outcomes.total()} differ, and nothing does"
     elif outcomes[Calibrated.GOOD]:
-        yield f"A/A tied ({outcomes[Calibrated.GOOD]} of {outcomes.total()})"
+        untold = outcomes[Calibrated.UNKNOWN]
+        unsaid = f", {untold} could not be told" if untold else ""
+        yield f"A/A tied ({outcomes[Calibrated.GOOD]} of {outcomes.total() - untold}{unsaid})"
     elif calibration.twins:
         yield "A/A: too few blocks to tell"
     for found in calibration.found:

@@ -128,12 +128,14 @@ def _state(pid: int) -> str:
         return "Z"
 
 
-def test_a_nursery_that_died(tmp_path: Path) -> None:
+def test_a_nursery_that_dies_loses_one_generator_and_no_more(tmp_path: Path) -> None:
     with Nursery() as own:
-        own.start(["--version"], log=tmp_path / "log", cpus=LAST).wait(30)
+        generator = own.start(arguments(tmp_path), log=tmp_path / "log", cpus=LAST)
+        until_there(tmp_path / "facts")
         os.kill(own.pid, signal.SIGKILL)
         with pytest.raises(UserError, match="the process that starts generators ended"):
-            own.start(["--version"], log=tmp_path / "log", cpus=LAST)
+            generator.wait(30)
+        assert own.start(["--version"], log=tmp_path / "log", cpus=LAST).wait(30) == 0
 
 
 def test_importing_it_needs_no_locust() -> None:

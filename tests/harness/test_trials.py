@@ -67,6 +67,20 @@ class TestDamage:
         with pytest.raises(UserError, match=said):
             parse_run(b"".join([*whole[:2], line, *whole[2:]]), source="t")
 
+    @pytest.mark.parametrize(
+        ("was", "is_now", "said"),
+        [
+            (b'"requests": ', b'"requests": 1e999, "was": ', "infinity"),
+            (b'"window_s": ', b'"window_s": 0, "was": ', "window_s is 0"),
+            (b'"window_s": ', b'"window_s": NaN, "was": ', "window_s is nan"),
+        ],
+    )
+    def test_figures_that_cannot_be(self, finished: Run, was: bytes, is_now: bytes, said: str) -> None:
+        whole = lines(finished)
+        assert was in whole[1]
+        with pytest.raises(UserError, match=f"t, line 2 is not a trial .*{said}"):
+            parse_run(b"".join([whole[0], whole[1].replace(was, is_now, 1), *whole[2:]]), source="t")
+
     def test_the_same_trial_twice(self, finished: Run) -> None:
         whole = lines(finished)
         with pytest.raises(UserError, match=r"line 4: block .* is there twice"):

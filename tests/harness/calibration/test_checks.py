@@ -14,7 +14,7 @@ from harness.calibration.folder import FILE_NAME, Kept, read_kept, write_kept
 from harness.calibration.stall import Stall
 from harness.errors import UserError
 from harness.recording import bin_of
-from harness.trials import Run, Trial
+from harness.trials import GENERATOR_LIMIT, Run, Trial
 from tests.harness import synthetic
 
 STALL = Stall(stalled_s=1.0, window_s=10.0, requests=1000, server_share=0.02, p95_us=501_000, p99_us=899_000)
@@ -51,6 +51,31 @@ class TestBuiltInPlan:
         subjects = " ".join(check.subject for check in checks(good, [STALL], CEILING))
         for what in ("A against A", "added CPU", "added delay", "stopped for", "ceiling", "at 100/s", "at 1000/s"):
             assert what in subjects
+
+
+class TestNotAsked:
+    """What a plan does not have is no fault; what it has and did not get is."""
+
+    def test_no_stalls(self, good: Evaluation) -> None:
+        assert all_good(checks(good, [], CEILING, stalls_asked=False))
+        assert not all_good(checks(good, [], CEILING))
+
+    @pytest.mark.parametrize("key", ["twin", "added_cpu_us", "added_delay_ms", "rate_per_s"])
+    def test_a_part_that_the_plan_has_and_no_trial_gave(self, run: Run, key: str) -> None:
+        def has(trial: Trial) -> bool:
+            return bool(trial.load.rate_per_s if key == "rate_per_s" else getattr(trial.options, key))
+
+        without = evaluate(Run(run.header, tuple(trial for trial in run.trials if not has(trial))))
+        assert not all_good(checks(without, [STALL], CEILING))
+        assert all_good(checks(replace(without, asked=without.asked - {key}), [STALL], CEILING))
+
+    def test_a_busy_generator_elsewhere_is_the_reports_to_tell(self, run: Run) -> None:
+        def limited(trial: Trial) -> Trial:
+            return trial if trial.options.is_calibration else replace(trial, doubts=(GENERATOR_LIMIT,))
+
+        found = checks(evaluate(Run(run.header, tuple(map(limited, run.trials)))), [STALL], CEILING)
+        (line,) = [check for check in found if "generator was the limit" in check.subject]
+        assert line.outcome is Outcome.GOOD
 
 
 class TestOff:

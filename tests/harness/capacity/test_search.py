@@ -153,6 +153,20 @@ class TestBracket:
             if found.held_per_s < each.load.rate_per_s < found.failed_per_s
         )
 
+    def test_a_try_that_told_nothing_is_no_failure(self) -> None:
+        """With every fifth trial in doubt: still no rate is called failed that did not fail twice."""
+        for seed in range(60):
+            doubted = np.random.default_rng((seed, 5))
+            results: list[Trial] = []
+            while isinstance(step := next_step(SEARCH, results, guess_per_s=980.0), Step):
+                made = server(1000.0, len(results), noise=0.03).trial(SEARCH, step)
+                if doubted.random() < 0.2:
+                    made = replace(made, doubts=(LAGGED,))
+                results.append(made)
+            if step.failed_per_s is not None and step.ending is Ending.FOUND:
+                at_failed = [outcome(each) for each in results if each.load.rate_per_s == step.failed_per_s]
+                assert at_failed.count(Outcome.FAILED) >= 2, (seed, at_failed)
+
     def test_a_quiet_machine_gives_three_per_cent(self) -> None:
         found, _ = searched(server(1000.0), guess_per_s=980.0)
         assert (found.failed_per_s or math.inf) / (found.held_per_s or 1.0) < RESOLUTION * 1.006  # three digits

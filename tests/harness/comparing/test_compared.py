@@ -113,6 +113,16 @@ class TestOtherFigures:
         assert compared.status is Status.WORSE
         assert "fewer requests/s" in headline(compared)
 
+    @pytest.mark.parametrize("figure", [Figure.THROUGHPUT, Figure.P99])
+    def test_a_deployment_that_lost_the_deciding_figure_is_no_pass(self, figure: Figure) -> None:
+        def unsteady(trial: Trial) -> Trial:
+            return replace(trial, doubts=(UNSTEADY_RATE,)) if trial.deployment.startswith("quart") else trial
+
+        compared = compare(run(seed=1), each_trial(run(seed=2), unsteady), margin=0.12, deciding=[figure])
+        assert compared.status is Status.NOT_COMPARABLE
+        assert "gives no figure in B" in compared.reason
+        assert compare(run(seed=1), each_trial(run(seed=2), unsteady), margin=0.12).status is Status.NO_WORSE
+
     def test_contended_trials_tell_their_cpu_alone(self) -> None:
         def contended(trial: Trial) -> Trial:
             return replace(trial, doubts=(f"{GENERATOR_LIMIT}: neighbours",))
