@@ -304,7 +304,7 @@ def how_sure(decision: Decision) -> str:
     blocks = decision.next.advantage.n
     if blocks < MIN_BLOCKS_FOR_VERDICT:
         return f"{words.count(blocks, 'block')}; a verdict takes {MIN_BLOCKS_FOR_VERDICT}"
-    return f"{words.count(blocks, 'block')}, {how_likely(decision)}"
+    return words.count(blocks, "block")
 
 
 def effect(decision: Decision) -> float:

@@ -159,13 +159,17 @@ class TestGeneratorAndMachine:
         assert lag.p99_us == pytest.approx(9_000, rel=0.001)
 
     def test_limits_stolen_time_and_drift_are_counted(self) -> None:
-        run = synthetic.run(plan())
+        run = synthetic.run(plan(replace(SERVER, twin=1)))
         trials = list(run.trials)
-        trials[0] = replace(trials[0], doubts=(f"{GENERATOR_LIMIT}: neighbours took 70% of its processor",))
+        limited = (f"{GENERATOR_LIMIT}: neighbours took 70% of its processor",)
+        trials = [replace(one, doubts=limited) if one.block == 0 else one for one in trials]
         trials[1] = replace(trials[1], stolen_us=0.4e6)
         trials = [replace(trial, reference_us=110.0 if trial.block == 3 else 100.0) for trial in trials]
         machine = evaluate(Run(run.header, tuple(trials))).machine
-        assert (machine.generator_limit, machine.drifted, machine.trials) == (1, 1, 8)
+        checked = sum(trial.options.is_calibration for trial in trials)
+        assert (machine.checked, machine.drifted, machine.trials) == (checked, 2, 16)
+        assert checked == 8
+        assert machine.generator_limit == sum(trial.options.is_calibration for trial in trials if trial.block == 0)
         assert machine.drift == pytest.approx(0.1)
         assert machine.stolen_most == pytest.approx(0.1)  # 0.4 s of two processors' 2 s each
-        assert machine.stolen == pytest.approx(0.1 / 8)
+        assert machine.stolen == pytest.approx(0.1 / 16)

@@ -16,7 +16,7 @@ from harness.comparing.figures import Figure
 from harness.comparing.judging import Judgement
 from harness.comparing.said import headline, notes
 from harness.errors import UserError
-from harness.trials import GENERATOR_LIMIT, Run, Trial
+from harness.trials import GENERATOR_LIMIT, UNSTEADY_RATE, Run, Trial
 from tests.harness import synthetic
 from tests.harness.comparing.two_runs import FLASK, QUART, each_trial, run, small_plan, with_environment, with_plan
 

@@ -136,11 +136,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("workload", "said"),
         [
-            ({"rate_per_s": 0}, "the rate is 0; it must be above 0"),
+            ({"rate_per_s": 0}, "the rate is 0; it must be from 0.001 to 1e"),
             ({"rate_per_s": math.nan}, "the rate is nan"),
             ({"rate_per_s": math.inf}, "the rate is inf"),
-            ({"rate_per_s": 1, "rtt_ms": -1}, "the round-trip time is -1; it must be 0 or more"),
-            ({"rate_per_s": 1, "slow_share": 2}, "the share of slow requests is 2; it must be 0 or more, 1 at most"),
+            ({"rate_per_s": 1, "rtt_ms": -1}, "the round-trip time is -1; it must be from 0 to 60000 ms"),
+            ({"rate_per_s": 1, "slow_share": 2}, "the share of slow requests is 2; it must be from 0 to 1"),
             ({"rate_per_s": 1, "requests_per_connection": 0}, "requests per connection is 0; it must be 1 or more"),
             ({"rate_per_s": 1, "clients": 0}, "the number of clients is 0"),
             ({"rate_per_s": 1, "cores": -3}, "the number of cores is -3"),
