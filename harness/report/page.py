@@ -128,7 +128,7 @@ def render(run: Run, blocks: Sequence[Block] = ()) -> str:
         bending.section(run, names),
         under_load.clients_section(measured, names),
         abilities.section(measured.contenders),
-        trust.section(measured, trusted, names),
+        trust.section(measured, trusted, decisions, names),
         trust.unmeasured_section(missing),
         provenance.section(run),
     )

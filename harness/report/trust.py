@@ -26,7 +26,7 @@ from harness.measured import (
 )
 from harness.report import charts, words
 from harness.report.content import Plot, Section, Table, table
-from harness.report.decisions import Decision, Outcome
+from harness.report.decisions import Decision, Outcome, how_likely
 from harness.report.naming import Names, legend, series
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT
 from harness.trials import GENERATOR_LIMIT, Trial
@@ -153,11 +153,13 @@ def noises(measured: Measured) -> tuple[Noise, ...]:
     return tuple(found)
 
 
-def section(measured: Measured, found: Trust, names: Names) -> Section:
-    """Answer with noise, doubts and what the method cannot tell."""
+def section(measured: Measured, found: Trust, decisions: Sequence[Decision], names: Names) -> Section:
+    """Answer with how sure each choice is, noise, doubts and what the method cannot tell."""
     anchor, question = "trust", "Can I believe it?"
     cells = noises(measured)
     tables = [_calibration_table(found.calibration)]
+    if choices := [decision for decision in decisions if decision.next is not None]:
+        tables.append(_choices_table(choices, names))
     if measured.aside or measured.for_cost_alone:
         tables.append(_doubts_table(measured, names))
     plots: tuple[Plot, ...] = ()
@@ -239,6 +241,28 @@ def _calibration_table(calibration: Evaluation) -> Table:
         ["check", "expected", "seen", "outcome"],
         [],
         [(check.subject, check.expected, check.seen, check.outcome) for check in run_checks(calibration)],
+    )
+
+
+def _choices_table(decisions: Sequence[Decision], names: Names) -> Table:
+    rows = [
+        (
+            decision.need.name,
+            names.label(decision.best.contender),
+            names.label(decision.next.contender),
+            words.ratio_range(decision.next.advantage),
+            f"{decision.next.advantage.n}",
+            how_likely(decision),
+        )
+        for decision in decisions
+        if decision.next is not None
+    ]
+    return table(
+        "How sure each choice is: the first beside the next, and how likely chance alone gives so much",
+        ["need", "first", "next"],
+        ["interval of the ratio", "blocks"],
+        rows,
+        remarks=["chance"],
     )
 
 
