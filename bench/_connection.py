@@ -50,8 +50,9 @@ class _Tls:
         self._wire = wire
         self.incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self.incoming, self._outgoing, server_hostname=server_name, session=session)
-        # SSLObject's own methods are Python that calls these two, which takes as long as the encryption.
-        native = self._object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 see above
+        # SSLObject's own methods are Python that calls these two, which takes as long as the encryption. Every CPython
+        # that runs this has the attribute; typeshed leaves it out because it is private.
+        native = self._object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - the hot path, see above
         self.write, self.read = native.write, native.read
         self.to_send = self._outgoing.read  # what `write` made of it
 

@@ -15,6 +15,7 @@ Ends with its standard input, and its generators end with it.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import random
@@ -24,9 +25,6 @@ from typing import Any, NoReturn
 
 import gevent.monkey
 import locust.main
-
-# What the locustfiles import that takes time. Not their own modules: those hook themselves into Locust when imported.
-import bench._client  # noqa: F401 - see above
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OPTIONS_BY_ENVIRONMENT = "LOCUST_"  # any option of Locust's can be set so; a generator has those of its question alone
@@ -40,6 +38,8 @@ def main() -> None:
     """Answer questions until there are no more."""
     for name in [name for name in os.environ if name.startswith(_OPTIONS_BY_ENVIRONMENT)]:
         del os.environ[name]
+    # What all locustfiles import. Not bench._users: it hooks itself into Locust, which each generator does for itself.
+    importlib.import_module("bench._client")
     libc = ctypes.CDLL(None, use_errno=True)
     with open(0, "rb", buffering=0, closefd=False) as questions:
         while line := questions.readline():

@@ -134,11 +134,10 @@ def _entry(stats: RequestStats, name: str, method: str, times_us: Mapping[int, i
     for us, count in by_us.items():
         entry.response_times[locust.stats.bucket_response_time(us / 1000)] += count
     entry.num_requests = sum(by_us.values())
-    # Whole µs as ms: Locust's annotations of these three say int, its own clients log fractions of a millisecond.
-    entry.total_response_time = sum(us * count for us, count in by_us.items()) / 1000  # type: ignore[assignment]  # see above
+    # In ms. Locust's annotations of these say int, its own clients log fractions of a millisecond: hence by name.
+    vars(entry).update(total_response_time=sum(us * count for us, count in by_us.items()) / 1000)
     if by_us:
-        entry.min_response_time = min(by_us) / 1000  # type: ignore[assignment]  # see above
-        entry.max_response_time = max(by_us) / 1000  # type: ignore[assignment]  # see above
+        vars(entry).update(min_response_time=min(by_us) / 1000, max_response_time=max(by_us) / 1000)
     entry.start_time = stats.start_time
     entry.last_request_timestamp = now_s = time.time()
     entry.num_reqs_per_sec[int(now_s)] = entry.num_requests

@@ -10,10 +10,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from harness.generator import before_exec
-
-# SCHED_IDLE, sched(7): it runs when nobody else wants to, and makes way at once.
-_SPIN = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
+# SCHED_IDLE, sched(7): it runs when nobody else wants to, and makes way at once. It ends with whoever started it.
+_SPIN = """
+import os, sys
+processor, parent = map(int, sys.argv[1:])
+os.sched_setaffinity(0, {processor})
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+while os.getppid() == parent:
+    pass
+"""
 
 
 @contextmanager
@@ -22,9 +27,7 @@ def kept_awake(processors: frozenset[int]) -> Iterator[None]:
     with ExitStack() as stack:
         for processor in sorted(processors):
             spinning = subprocess.Popen(
-                [sys.executable, "-c", _SPIN],
-                stdin=subprocess.DEVNULL,
-                preexec_fn=before_exec(frozenset({processor}), os.getpid()),  # noqa: PLW1509 - two system calls
+                [sys.executable, "-c", _SPIN, str(processor), str(os.getpid())], stdin=subprocess.DEVNULL
             )
             stack.callback(spinning.wait)
             stack.callback(spinning.kill)

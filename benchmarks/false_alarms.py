@@ -15,6 +15,7 @@ without a goal: the same 200 as the tables of pages with six rows each, which co
 A block of the pool takes about 16 s, a real comparison 60 to 100 s: 7 and 15 minutes in all. Kept as they finish.
 """
 
+import argparse
 import json
 import random
 import sys
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(not judge(pool.done, live.done))
 
 
-def _options(arguments: Sequence[str] | None) -> Any:  # noqa: ANN401 - argparse's
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     made = parser(__doc__, tries=LIVE_TRIES)
     made.add_argument("--pool", type=int, default=POOL_BLOCKS, metavar="BLOCKS", help="how many blocks the pool has")
     return made.parse_args(arguments)

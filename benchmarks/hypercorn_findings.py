@@ -70,7 +70,7 @@ async def app(scope: "Scope", receive: Receive, send: Send) -> None:
 async def serve_hypercorn(port: int, key: str) -> None:
     """Hypercorn, with every timeout that it has."""
     from hypercorn import Config  # noqa: PLC0415 (only one of the two servers is loaded: its memory is measured)
-    from hypercorn.asyncio import serve  # noqa: PLC0415 (as above)
+    from hypercorn.asyncio import serve  # noqa: PLC0415 (only one of the two servers is loaded)
 
     config = Config.from_mapping(
         bind=f"127.0.0.1:{port}",

@@ -156,7 +156,8 @@ def measure(calls: int, blocks: int) -> dict[str, list[float]]:
         server = RedisServer(program, Path(folder), 0, ())  # port 0: on its UNIX socket alone
         try:
             server.start()
-            assert server.process is not None  # noqa: S101 (it was just started)
+            if server.process is None:
+                raise RuntimeError("redis-server was started and is not there")
             os.sched_setaffinity(server.process.pid, processors - {mine} or processors)
             times = _interleaved_us(by_threads(server.unix_url), calls, blocks)
             return times | asyncio.run(by_loop(server.unix_url, calls, blocks))

@@ -323,10 +323,15 @@ def _refuse_unknown_keys(table: Mapping[str, Any], known: Sequence[str], where: 
             raise unknown_name("setting", key, known, where=where)
 
 
-def _required(table: Mapping[str, Any], key: str, where: str) -> Any:  # noqa: ANN401 - TOML holds anything
+def _required(table: Mapping[str, Any], key: str, where: str) -> object:
     if key not in table:
         raise UserError(f"{where}: {key} is missing", hint=f"add `{key} = …`")
     return table[key]
+
+
+def _one_or_more(table: Mapping[str, Any], key: str, where: str) -> list[object]:
+    value = _required(table, key, where)
+    return value if isinstance(value, list) and value else [value]
 
 
 def _text(table: Mapping[str, Any], key: str, where: str) -> str:
@@ -338,8 +343,8 @@ def _text(table: Mapping[str, Any], key: str, where: str) -> str:
 
 def _texts(table: Mapping[str, Any], key: str, where: str) -> list[str]:
     value = _required(table, key, where)
-    values = value if isinstance(value, list) else [value]
-    if not values or not all(isinstance(each, str) for each in values):
+    values = [each for each in _one_or_more(table, key, where) if isinstance(each, str)]
+    if not values or len(values) < len(_one_or_more(table, key, where)):
         raise UserError(f"{where}: {key} is {value!r}", hint="it must be a text in quotes, or a list of them")
     return values
 
@@ -357,9 +362,7 @@ def _whole(table: Mapping[str, Any], key: str, where: str, *, low: int, high: in
 
 
 def _wholes(table: Mapping[str, Any], key: str, where: str, *, low: int, high: int) -> list[int]:
-    value = _required(table, key, where)
-    values = value if isinstance(value, list) and value else [value]
-    return [_checked_whole(each, key, where, low, high) for each in values]
+    return [_checked_whole(each, key, where, low, high) for each in _one_or_more(table, key, where)]
 
 
 def _checked_whole(value: object, key: str, where: str, low: int, high: int) -> int:
@@ -377,9 +380,7 @@ def _number(
 
 
 def _numbers(table: Mapping[str, Any], key: str, where: str, *, low: float, high: float) -> list[float]:
-    value = _required(table, key, where)
-    values = value if isinstance(value, list) and value else [value]
-    return [_checked_number(each, key, where, low, high) for each in values]
+    return [_checked_number(each, key, where, low, high) for each in _one_or_more(table, key, where)]
 
 
 def _checked_number(value: object, key: str, where: str, low: float, high: float) -> float:

@@ -234,7 +234,7 @@ def _theirs(peer: _Peer, server: _Server, pinning: Pinning, folder: Path) -> flo
             stdout=stdout,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=before_exec(pinning.generator, os.getpid()),  # noqa: PLW1509 - as harness.generator does
+            preexec_fn=before_exec(pinning.generator, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -298,7 +298,7 @@ def _running(argv: list[str], pinning: Pinning, *, stdout: int) -> Iterator[subp
         stdout=stdout,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C in the terminal is for the harness
-        preexec_fn=before_exec(pinning.server, os.getpid()),  # noqa: PLW1509 - as harness.generator does
+        preexec_fn=before_exec(pinning.server, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
     )
     try:
         yield process

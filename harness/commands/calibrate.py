@@ -20,6 +20,7 @@ from harness.calibration.checks import FAULTS, Check, all_good, checks
 from harness.calibration.evaluation import Outcome, evaluate
 from harness.calibration.folder import Kept, read_kept, write_kept
 from harness.calibration.stall import StallFailedError, measure_stall
+from harness.commands import options
 from harness.commands.run import GUESSED_OVERHEAD_S, TerminatedError, begin, go_on, sigterm_as_interrupt
 from harness.lab import RealLab
 from harness.pinning import Pinning, choose_pinning, stay_off
@@ -46,22 +47,9 @@ _STYLES: Final = {
     "--plan", "plan_name", default=PLAN, show_default=True, metavar="PLAN", help="Another one's name, or a .toml file."
 )
 @click.option("--stalls", type=click.IntRange(0, 100), default=STALLS, show_default=True, help="How often; 14 s each.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    help="Where the calibration's own folder is made.",
-)
+@options.out
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the calibration in DIR.")
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    default=Path(".device"),
-    show_default=True,
-    envvar="DEVICE_STATE",
-    help="Folder with CA, certificates, users and database; made if it is missing.",
-)
+@options.state
 @click.option("--json", "as_json", is_flag=True, help="Print the checks, and what they were made of, as JSON.")
 @click.pass_context
 def calibrate(

@@ -22,6 +22,7 @@ from certs import KeyKind
 from device_api.state import open_state
 from harness.adaptive import goes_on, most_trials, standings
 from harness.capacity.conducting import search_all
+from harness.commands import options
 from harness.commands.report import write_and_show
 from harness.environment import check_same, describe_environment
 from harness.errors import UserError
@@ -46,22 +47,9 @@ class TerminatedError(KeyboardInterrupt):
 
 @click.command()
 @click.argument("plan_name", metavar="[PLAN]", required=False)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    help="Where the run's own folder is made.",
-)
+@options.out
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the run in DIR.")
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    default=Path(".device"),
-    show_default=True,
-    envvar="DEVICE_STATE",
-    help="Folder with CA, certificates, users and database; made if it is missing.",
-)
+@options.state
 @click.pass_context
 def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Path | None, state: Path) -> None:
     """Measure a plan and write its report.

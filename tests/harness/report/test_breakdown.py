@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,10 @@ def costly() -> Run:
     return synthetic.run(replace(synthetic.plan("costs", blocks=6), window_s=1.0), drift=0.03)
 
 
-def rows_of(spec: dict[str, object]) -> list[dict[str, object]]:
-    (rows,) = spec["datasets"].values()  # type: ignore[attr-defined]  # as Altair writes it
-    return rows  # type: ignore[no-any-return]
+def rows_of(spec: dict[str, Any]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]]
+    (rows,) = spec["datasets"].values()  # as Altair writes it
+    return rows
 
 
 class TestBars:
