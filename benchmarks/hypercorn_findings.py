@@ -101,9 +101,10 @@ def serve_own(port: int, key: str) -> None:
 class Server:
     """One that runs, and its clients."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, clients: contextlib.ExitStack) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, clients: contextlib.ExitStack) -> None:
         self.process = process
         self.port = port
+        self.log = log
         self._clients = clients  # closes them all in the end
 
     def plain(self) -> socket.socket:
@@ -260,6 +261,17 @@ def upload_that_is_not_read(server: Server) -> str:
     return f"the app still hangs in {server.running()} answer"
 
 
+def upload_goes_on(server: Server) -> str:
+    """An upload that is answered before it has come, and then comes; the log has."""
+    with server.tls("http/1.1") as client, contextlib.suppress(OSError):
+        client.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\n")
+        client.recv(1000)
+        time.sleep(0.5)  # the answer has come, and by now the server's close_notify behind it
+        client.sendall(b"on its way")
+        time.sleep(0.5)
+    return "a traceback" if "Traceback" in server.log.read_text(encoding="utf-8") else "nothing"
+
+
 def left_behind(server: Server) -> str:
     """Two requests at once, and the client leaves."""
     with server.tls("http/1.1") as client:
@@ -356,6 +368,7 @@ FINDINGS: Final = (
     body_that_does_not_come,
     answer_that_nobody_takes,
     upload_that_is_not_read,
+    upload_goes_on,
     left_behind,
     upload_that_is_not_read_http2,
     answer_broken_off_http2,
@@ -376,13 +389,15 @@ def serving(which: str) -> Iterator[Server]:
             both.write(certificate.read_bytes())
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        process = subprocess.Popen(
-            [sys.executable, __file__, "serve", which, str(port), str(key)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        log = Path(name) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, __file__, "serve", which, str(port), str(key)],
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+            )
         try:
-            server = Server(process, port, clients)
+            server = Server(process, port, log, clients)
             while process.poll() is None:
                 with contextlib.suppress(OSError), server.plain():
                     break

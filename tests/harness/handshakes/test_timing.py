@@ -79,13 +79,13 @@ class TestReal:
         assert (full.resumed, resumed.resumed) == (0, resumed.count)
         assert full.batches == resumed.batches == LEAST_BATCHES
         assert full.tls.version == resumed.tls.version == f"TLSv{version}"
-        assert 5 < resumed.server_cpu_us < full.server_cpu_us < 20_000
+        assert min(full.server_cpu_us, resumed.server_cpu_us) > 5  # which is dearer: benchmarks.handshake_ratios
 
     @pytest.mark.parametrize("part", [Part.WRITE, Part.READ])
     def test_records(self, measured: Callable[[Subject], Figure], stack: Stack, part: Part) -> None:
         figure = measured(Subject(stack=stack, part=part, record_bytes=16_384))
         assert figure.count == figure.batches * 16
-        assert 0.5 < figure.server_cpu_us < 1_000
+        assert figure.server_cpu_us > 0.5
 
 
 def test_a_server_that_resumes_nothing_is_found_out(ca_and_certificate: tuple[Path, CertificateFiles]) -> None:
