@@ -53,8 +53,12 @@ def measured(servers: Sequence[ServerKey], blocks: int, seed: int, state: Path, 
         started="",
         environment=describe_environment(pinning),
     )
-    with tempfile.TemporaryDirectory() as folder, TrialLog.create(Path(folder), header) as log:
-        Runner(plan, log, RealLab(state, pinning), PlainDisplay(Console(quiet=True), WINDOW_S), pinning).run()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        TrialLog.create(Path(folder), header) as log,
+        RealLab(state, pinning) as lab,
+    ):
+        Runner(plan, log, lab, PlainDisplay(Console(quiet=True), WINDOW_S), pinning).run()
         return log.run
 
 
@@ -81,6 +85,7 @@ def one_try(number: int, burnt_us: float, state: Path, pinning: Pinning) -> dict
             round(value, 3) for value in (found.difference.estimate, found.difference.low, found.difference.high)
         ],
         "blocks_us": [[both[False], both[True]] for both in by_block.values() if len(both) == 2],
+        "exponent": run.exponent and round(run.exponent, 3),
         "measured_s": round(sum(trial.window_s for trial in run.trials), 1),
     }
 

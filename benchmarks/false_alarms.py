@@ -83,8 +83,8 @@ def plan(deployment: str, twins: int, *, seed: int, blocks: int, most: int) -> P
 class Bench:
     """Makes whole runs in folders that are thrown away; what counts is kept elsewhere."""
 
-    def __init__(self, state: Path, pinning: Pinning) -> None:
-        self._lab = RealLab(state, pinning)
+    def __init__(self, lab: RealLab, pinning: Pinning) -> None:
+        self._lab = lab
         self._pinning = pinning
 
     def run(self, whole: Plan) -> Collection[Trial]:
@@ -199,8 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(pool.done) < options.pool or len(live.done) < options.tries:
         pinning = choose_pinning()
         stay_off(pinning)
-        with tempfile.TemporaryDirectory() as folder:
-            _record(Bench(Path(folder), pinning), pool, live, options.pool, options.tries, _machine(pinning))
+        with tempfile.TemporaryDirectory() as folder, RealLab(Path(folder), pinning) as lab:
+            _record(Bench(lab, pinning), pool, live, options.pool, options.tries, _machine(pinning))
     return int(not judge(pool.done, live.done))
 
 

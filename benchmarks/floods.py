@@ -13,6 +13,7 @@ takes about 20); nothing is granted, and no nonce is remembered as used; the ser
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import re
@@ -380,7 +381,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tempfile.TemporaryDirectory() as folder,
             running_device(name, Path(folder), shows_log=False) as server,
         ):
-            outcomes.append(over_the_wire(name, server, options.wire // len(devices), options.seed))
+            outcomes.append(over_the_wire(name, server, math.ceil(options.wire / len(devices)), options.seed))
         print(outcomes[-1], flush=True)
     met = all(outcome.met for outcome in outcomes)
     if options.json:

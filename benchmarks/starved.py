@@ -83,7 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pinning = choose_pinning()
     stay_off(pinning)
     if len(tries.done) < options.tries:
-        with tempfile.TemporaryDirectory() as folder, RealLab(Path(folder), pinning).serve(SERVER) as served:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            RealLab(Path(folder), pinning) as lab,
+            lab.serve(SERVER) as served,
+        ):
             for number in tries.missing(options.tries):
                 tries.keep(one_try(served, pinning, number))
                 print(f"{number + 1}: {tries.done[-1]}", flush=True)

@@ -23,7 +23,7 @@ from harness.load import Load
 from harness.measured import Figure, cpu_us, latency_us, throughput
 from harness.plan import Cell, Plan, ServerKey
 from harness.statistics import Floats, pair_blocks
-from harness.trials import Trial
+from harness.trials import Trial, evened
 
 MANY_CLIENTS = 32  # from here throughput and the tail are what a choice is about, below it the cost
 
@@ -88,11 +88,11 @@ class Comparison:
 
 
 class Figures:
-    """The figures of trials, by cell and block."""
+    """The figures of trials, by cell and block; their costs evened beside these alone."""
 
     def __init__(self, trials: Collection[Trial]) -> None:
         self._trials: dict[str, list[Trial]] = {}
-        for trial in trials:
+        for trial in evened(tuple(trials))[0]:
             self._trials.setdefault(trial.cell, []).append(trial)
         self._known: dict[tuple[str, str], Mapping[int, float]] = {}
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from certs import KeyKind
 from deployments import DeploymentError, RunningServer, ServeOptions, describe, start
@@ -24,6 +26,7 @@ from harness.errors import UserError
 from harness.generator import Generator, GeneratorFailedError, locust_arguments
 from harness.line_process import ProcessFailedError
 from harness.nursery import Nursery
+from harness.pace import PaceProbe
 from harness.pinning import Pinning
 from harness.plan import Cell, ServerKey
 from harness.probes.handshake import negotiate
@@ -72,12 +75,27 @@ class Lab(Protocol):
 
 
 class RealLab:
-    """Starts real deployments."""
+    """Starts real deployments; a context manager."""
 
     def __init__(self, state: Path, pinning: Pinning) -> None:
         self._state = state
         self._pinning = pinning
         self._tick: Callable[[], None] = lambda: None
+        self._probe: PaceProbe | None = None  # one for all its servers
+
+    def close(self) -> None:
+        """End what it has started for all its servers."""
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def on_tick(self, tick: Callable[[], None]) -> None:
         """Have a function called about every 50 ms while a load runs, so that a display can move on."""
@@ -120,6 +138,7 @@ class RealLab:
                 raise ServerFailedError(str(error)) from error
             except OSError as error:
                 raise _out_of(f"{server.deployment} cannot be started", error) from error
+            probe = self._pace_probe()
             # Nobody is waiting for an answer, and a good farewell takes a third of a second. But a killed master leaves
             # what its workers shared: Hypercorn's five semaphores in /dev/shm.
             stack.callback(running.stop, grace_s=0.0 if server.workers == 1 else _FAREWELL_S)
@@ -127,7 +146,15 @@ class RealLab:
                 tls = negotiate(parse_target(running.url), running.ca_file) if server.uses_tls else None
             except UserError as error:
                 raise ServerFailedError(str(error)) from error
-            yield _RealServed(running, tls, nursery, self._state, self._pinning, self._tick)
+            yield _RealServed(running, tls, nursery, probe, self._state, self._pinning, self._tick)
+
+    def _pace_probe(self) -> PaceProbe:
+        if self._probe is None:
+            try:
+                self._probe = PaceProbe(self._pinning.server)
+            except (OSError, subprocess.SubprocessError) as error:
+                raise ServerFailedError(f"the server's processor cannot be watched ({error})") from error
+        return self._probe
 
 
 class _RealServed:
@@ -136,6 +163,7 @@ class _RealServed:
         running: RunningServer,
         tls: NegotiatedTls | None,
         nursery: Nursery,
+        probe: PaceProbe,
         state: Path,
         pinning: Pinning,
         tick: Callable[[], None],
@@ -143,6 +171,7 @@ class _RealServed:
         self._running = running
         self._tls = tls
         self._nursery = nursery
+        self._probe = probe
         self._state = state
         self._pinning = pinning
         self._tick = tick
@@ -163,6 +192,7 @@ class _RealServed:
         failure: str | None = None
         recording: Recording | None = None
         readings: list[float | None] = []
+        start_ns = time.monotonic_ns()
         with _folder() as folder:
             record = folder / "recording.jsonl"
             arguments = locust_arguments(
@@ -198,6 +228,7 @@ class _RealServed:
             server_status=self.status(),
             clocks_failure=watch.failure,
             reference_us=reference.mean_us(readings),
+            beats=self._probe.since(start_ns),
         )
 
     def _wait(self, generator: Generator, watch: _Watch) -> None:

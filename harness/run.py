@@ -160,6 +160,7 @@ class Runner:
             neighbour_cpu_us=seen.neighbour_cpu_us,
             stolen_us=seen.stolen_us,
             reference_us=seen.reference_us,
+            pace_us=seen.pace_us,
             warm_up_s=seen.warm_up_s,
             rss_bytes=seen.rss_bytes,
             tls=_as_loaded(tls, seen.tls),

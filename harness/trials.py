@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.evening import Reading, even
 from harness.load import Arrivals, Load
 from harness.recording import Bytes, Handshakes, HandshakeTimes
 
@@ -99,12 +100,18 @@ class Trial:
     neighbour_cpu_us: float = 0.0  # what others took of the server's processors
     stolen_us: float = 0.0  # of the server's and the generator's processors, by other virtual machines
     reference_us: float | None = None  # CPU time of a fixed piece of work on the server's processor; None: not taken
+    pace_us: float | None = (
+        None  # CPU time of a piece of Python on the server's processors in the window; None: not taken
+    )
     warm_up_s: float = 0.0  # of load before the window
     rss_bytes: int = 0  # the most that was seen of the server's whole process tree
     tls: NegotiatedTls | None = None  # None: no TLS
     bytes: Bytes = field(default_factory=Bytes)
     doubts: tuple[str, ...] = ()  # "generator was the limit"; empty is good
     started: str = ""  # ISO 8601
+    slowness: float = (
+        1.0  # how many times dearer requests were than at the run's mean pace; never written, `Run` finds it
+    )
 
     @property
     def block(self) -> int:
@@ -138,8 +145,8 @@ class Trial:
 
     @property
     def server_cpu_us_per_request(self) -> float:
-        """The server's CPU time for one request: the first figure of a cost."""
-        return self.server_cpu_us / self.requests
+        """The server's CPU time for one request, at the run's mean pace: the first figure of a cost."""
+        return self.server_cpu_us / self.requests / self.slowness
 
     @property
     def server_cores(self) -> float:
@@ -164,12 +171,34 @@ class RunHeader:
         return blocks if isinstance(blocks, int) else 0
 
 
+def evened(trials: Sequence[Trial]) -> tuple[tuple[Trial, ...], float | None]:
+    """Give each trial its slowness beside the others (`harness.evening`); beside them the exponent, or None."""
+    taken = [
+        (number, Reading(trial.cell, trial.block, trial.server_cpu_us / trial.requests, trial.pace_us))
+        for number, trial in enumerate(trials)
+        if trial.costs_are_sound and not trial.is_searched and trial.pace_us and trial.server_cpu_us
+    ]
+    found = even([reading for _, reading in taken])
+    slowness = {number: share for (number, _), share in zip(taken, found.slowness, strict=True)}
+    return (
+        tuple(replace(trial, slowness=slowness.get(number, 1.0)) for number, trial in enumerate(trials)),
+        found.exponent,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as far as it got."""
+    """A run as far as it got; its trials are evened."""
 
     header: RunHeader
     trials: tuple[Trial, ...]
+    exponent: float | None = field(init=False)  # by which costs follow the processor's pace; None: unknown
+
+    def __post_init__(self) -> None:
+        """Even the trials, whatever they were given beside others."""
+        trials, exponent = evened(self.trials)
+        object.__setattr__(self, "trials", trials)
+        object.__setattr__(self, "exponent", exponent)
 
     @property
     def sound_trials(self) -> tuple[Trial, ...]:
@@ -314,6 +343,7 @@ def trial_to_json(trial: Trial) -> dict[str, Any]:
         "neighbour_cpu_us": trial.neighbour_cpu_us,
         "stolen_us": trial.stolen_us,
         "reference_us": trial.reference_us,
+        "pace_us": trial.pace_us,
         "warm_up_s": trial.warm_up_s,
         "rss_bytes": trial.rss_bytes,
         "tls": tls and {"version": tls.version, "cipher": tls.cipher, "group": tls.group, "key_kind": tls.key_kind},
@@ -358,6 +388,7 @@ def trial_from_json(line: Mapping[str, Any]) -> Trial:
         neighbour_cpu_us=float(line["neighbour_cpu_us"]),
         stolen_us=float(line.get("stolen_us", 0.0)),
         reference_us=None if line.get("reference_us") is None else float(line["reference_us"]),
+        pace_us=None if line.get("pace_us") is None else float(line["pace_us"]),
         warm_up_s=float(line.get("warm_up_s", 0.0)),
         rss_bytes=int(line["rss_bytes"]),
         tls=tls

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness import pace
+from harness.beats import Beat
 from harness.clocks import Sample, interpolate
 from harness.histograms import merge, percentiles, total
 from harness.pinning import Pinning
@@ -64,6 +66,7 @@ class Observation:
     server_status: int | None = None  # of a server that ended by itself
     clocks_failure: str | None = None  # why the server's clocks could not be read to the end
     reference_us: float | None = None  # as in harness.trials.Trial
+    beats: tuple[Beat, ...] = ()  # of harness.pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,7 @@ class Figures:
     neighbour_cpu_us: float
     stolen_us: float
     reference_us: float | None
+    pace_us: float | None
     warm_up_s: float
     rss_bytes: int
     tls: Negotiated | None
@@ -237,6 +241,7 @@ def _add_up(slices: Sequence[Slice], window: Window, observation: Observation, c
         neighbour_cpu_us=neighbour_us,
         stolen_us=stolen_us,
         reference_us=observation.reference_us,
+        pace_us=pace.mean_us(observation.beats, start_ns, end_ns),
         warm_up_s=window.warm_up_s,
         rss_bytes=max(sample.server_rss_bytes for sample in samples),
         tls=counted[-1].tls,

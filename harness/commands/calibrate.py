@@ -69,7 +69,7 @@ def calibrate(
     should be; 1: something is off.
     """
     pinning = choose_pinning()
-    lab = RealLab(state, pinning)
+    lab = context.with_resource(RealLab(state, pinning))
     if resume is None:
         plan, folder, log = begin(plan_name, out, state, lab, pinning)
     else:

@@ -60,7 +60,7 @@ def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Pat
     if resume is not None and plan_name is not None:
         raise click.UsageError("a run that goes on has its plan already; leave PLAN out")
     pinning = choose_pinning()
-    lab = RealLab(state, pinning)
+    lab = context.with_resource(RealLab(state, pinning))
     if resume is None:
         plan, folder, log = begin(plan_name or "quick", out, state, lab, pinning)
     else:

@@ -68,7 +68,7 @@ class Figure:
     """What a subject cost in one block."""
 
     subject: Subject
-    server_cpu_us: float  # one handshake, or one record: the median of the batches
+    server_cpu_us: float  # one handshake, or one record: the median of a visit's batches, of the least disturbed visit
     batches: int
     count: int  # handshakes, or records
     resumed: int  # of the handshakes: those in which the server sent no certificate

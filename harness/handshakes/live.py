@@ -1,8 +1,8 @@
 """Handshakes with a running deployment: the server's CPU clock before and after each batch of connections.
 
 Each block has fresh servers, one for each kind of key and one without TLS. The subjects are visited in random order, in
-several rounds of small batches, and a figure is the median of a subject's batches: what befell one batch does not
-count. What is made of the figures is `live_figures`'s.
+several rounds of small batches, and a figure is made of a subject's least disturbed batches: what befell the others
+does not count. What is made of the figures is `live_figures`'s.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from harness.handshakes.measuring import group_environment
 from harness.line_process import LineProcess
 from harness.pinning import Pinning
 from harness.probes.target import DEFAULT_PATH
+from harness.statistics import least_disturbed
 
 BLOCK_S: Final = 12.0  # about what a block takes
 ROUNDS: Final = 5
@@ -197,7 +198,7 @@ def _figure(subject: LiveSubject, batches: Sequence[tuple[float, Mapping[str, An
     told = [each for _, each in batches]
     return LiveFigure(
         subject=subject,
-        server_cpu_us=statistics.median(spent_us for spent_us, _ in batches),
+        server_cpu_us=least_disturbed([spent_us for spent_us, _ in batches]),
         count=sum(each["count"] for each in told),
         client=_client_side(told) if subject.has_handshake else None,
     )

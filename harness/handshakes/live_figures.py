@@ -69,7 +69,7 @@ class LiveFigure:
     """What a subject cost in one block."""
 
     subject: LiveSubject
-    server_cpu_us: float  # of one connection, or request: the median of the batches
+    server_cpu_us: float  # of one connection, or request: of the least disturbed batches
     count: int
     client: ClientSide | None = None  # None: no handshake in it
 

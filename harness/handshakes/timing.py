@@ -5,7 +5,8 @@ timed, as one. That shares the clock's own cost and, above all, lets the server'
 it does in a server: one at a time, between steps of a client from another library, the standard library's side took 8
 to 60 % more. Garbage collection waits, and tearing a connection down is not timed.
 
-The figure is the median of the batches: what interrupted a batch does not count.
+The figure is the median of the batches: what interrupted a batch does not count. What disturbs for longer does:
+`measuring` visits each subject several times.
 """
 
 from __future__ import annotations

@@ -36,8 +36,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def real(state: Path) -> RealLab:
-    return RealLab(state, PINNING)
+def real(state: Path) -> Iterator[RealLab]:
+    with RealLab(state, PINNING) as real:
+        yield real
 
 
 GENERATOR = "bench._prefork"
@@ -81,6 +82,7 @@ class TestTrial:
         assert found.window_s == pytest.approx(WINDOW_S, abs=0.3)
         assert 0.3 < found.warm_up_s < 5
         assert found.reference_us is not None
+        assert found.pace_us is not None
         assert bool(found.lateness_us) is cell.load.is_open
         assert os.sched_getaffinity(0) == before
 

@@ -42,6 +42,45 @@ class TestRoundTrip:
         assert trial_from_json(json.loads(json.dumps(trial_to_json(plain)))) == plain
 
 
+@pytest.fixture(scope="module")
+def disturbed() -> Run:
+    """The even-numbered trials had a processor that took half as long again, and were dearer for it."""
+    run = synthetic.run(synthetic.plan("quick"))
+    trials = [
+        replace(trial, pace_us=54.0, server_cpu_us=1.5**0.8 * trial.server_cpu_us)
+        if number % 2
+        else replace(trial, pace_us=36.0)
+        for number, trial in enumerate(run.trials)
+    ]
+    return Run(run.header, tuple(trials))
+
+
+class TestPace:
+    """A run's trials have their costs at the run's mean pace; what is written is what was measured."""
+
+    def test_the_cost_is_that_of_the_mean_pace(self, disturbed: Run) -> None:
+        assert disturbed.exponent == pytest.approx(0.8, abs=0.1)
+        for trial in disturbed.trials:
+            paid = trial.server_cpu_us / trial.requests
+            at_once = {54.0: (54 / 36) ** 0.4, 36.0: (36 / 54) ** 0.4}[trial.pace_us or 0.0]
+            assert trial.server_cpu_us_per_request == pytest.approx(paid / at_once, rel=0.06)
+
+    def test_it_is_written_and_found_again(self, disturbed: Run, tmp_path: Path) -> None:
+        written = trial_to_json(disturbed.trials[1])
+        assert written["pace_us"] == 54.0
+        assert "slowness" not in written
+        assert read_run(synthetic.write(tmp_path, disturbed)) == disturbed
+
+    def test_of_other_trials_it_is_another(self, disturbed: Run) -> None:
+        """What a trial was given beside others counts no more."""
+        alone = Run(disturbed.header, disturbed.trials[:1])
+        assert (alone.exponent, alone.trials[0].slowness) == (None, 1.0)
+
+    def test_without_a_pace_nothing_is_changed(self, finished: Run) -> None:
+        assert finished.exponent is None
+        assert {trial.slowness for trial in finished.trials} == {1.0}
+
+
 class TestDamage:
     """A run that died while writing is readable; anything else that is not a trial is named by its line."""
 

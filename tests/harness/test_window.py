@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.beats import Beat
 from harness.clocks import Sample
 from harness.load import Load
 from harness.pinning import Pinning
@@ -113,6 +114,13 @@ class TestWhatCounts:
         assert found.generator_cpu_us == 600_000
         assert found.tls == Negotiated(version="TLSv1.3", cipher="C")
         assert found.doubts == ()
+
+    def test_the_pace_is_that_of_the_window(self) -> None:
+        edge_ns = START_NS + 2 * SLICE_NS
+        beats = (Beat(edge_ns, 90.0), Beat(edge_ns + 1, 40.0), Beat(edge_ns + 8 * SLICE_NS, 60.0))
+        observation = Observation(recording=recorded(slices(12)), samples=samples(), beats=beats)
+        assert figures(observation, cell=CELL, window_s=2.0, pinning=APART).pace_us == pytest.approx(50)
+        assert seen(slices(12)).pace_us is None
 
     def test_clocks_are_read_at_the_window_s_edges(self) -> None:
         found = seen(slices(12), samples(server=0.6, server_processors=0.7))
