@@ -18,22 +18,19 @@ import os
 import random
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from string import Template
 
 from benchmarks.pinning import NotMeasuredError, pinned
 from benchmarks.tries import Tries, parser
-from certs import KeyKind
 from device_api.state import open_state
+from harness.calibration import servers
 from harness.recording import read_recording
 from harness.statistics import ratio_interval
 
@@ -41,37 +38,6 @@ CONNECTIONS = 16
 OF_FAST_HTTP_USER = 1 / 4.5
 OF_WRK = 1.5
 PATH = "/restconf/data/ietf-system:system-state"
-OPEN_PATH = "/open"  # the same answer, without a challenge
-
-NGINX = Template("""
-daemon off;
-pid $folder/nginx.pid;
-error_log $folder/nginx.log;
-worker_processes 1;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    keepalive_requests 1000000000;
-    default_type application/yang-data+json;
-    server {
-        listen 127.0.0.1:$port ssl;
-        ssl_certificate $chain;
-        ssl_certificate_key $key;
-        ssl_protocols TLSv1.3;
-        set $$answer '$answer';
-        location $open_path { return 200 $$answer; }
-        location / {
-            add_header WWW-Authenticate $$challenge always;
-            if ($$http_authorization = "") { return 401; }
-            return 200 $$answer;
-        }
-    }
-    map $$http_authorization $$challenge {
-        "" 'Digest realm="network-device", qop="auth", algorithm=SHA-256, nonce="$nonce"';
-    }
-}
-""")
-ANSWER = json.dumps({"ietf-system:system-state": {"clock": {"boot-datetime": "2026-11-24T07:00:00Z"}}}).ljust(219)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +84,8 @@ def fast_http_user(server: Server, seconds: float, folder: Path) -> Cost:
         Path(__file__).with_name("fast_http_user.py"),
         seconds,
         "--host", server.url,
-        CLIENT_BENCHMARK_RESULT=str(result), CLIENT_BENCHMARK_WINDOW_S=str(seconds), CLIENT_BENCHMARK_PATH=OPEN_PATH,
+        CLIENT_BENCHMARK_RESULT=str(result), CLIENT_BENCHMARK_WINDOW_S=str(seconds),
+        CLIENT_BENCHMARK_PATH=servers.OPEN_PATH,
     )  # fmt: skip
     counted = json.loads(result.read_text(encoding="ascii"))
     if counted["failures"]:
@@ -131,7 +98,8 @@ def wrk(server: Server, seconds: float, folder: Path) -> Cost:
     output = folder / "wrk"
     with output.open("wb") as stdout:
         process = subprocess.Popen(
-            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", server.url + OPEN_PATH], stdout=stdout
+            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", server.url + servers.OPEN_PATH],
+            stdout=stdout,
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = status
@@ -159,48 +127,17 @@ def locust(locustfile: Path, seconds: float, *options: str, accepted: tuple[int,
 @contextmanager
 def nginx(folder: Path, processor: int) -> Iterator[Server]:
     """Serve on a free port until the block ends."""
-    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    program = servers.installed_nginx()
     for name, found in (("nginx", program), ("wrk", shutil.which("wrk"))):
         if found is None:
             package = "nginx-light" if name == "nginx" else name
             raise NotMeasuredError(f"{name} is not installed: apt-get install {package}")
     state = open_state(folder / "state")
-    files = state.certificate(KeyKind.ECDSA_P256)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        NGINX.substitute(
-            folder=folder,
-            port=port,
-            chain=files.chain,
-            key=files.key,
-            answer=ANSWER,
-            open_path=OPEN_PATH,
-            nonce="0" * 48,
-        ),
-        encoding="ascii",
-    )
-    with pinned(processor):
-        process = subprocess.Popen([str(program), "-e", str(folder / "nginx.log"), "-c", str(configuration)])
     try:
-        await_listening(port, process)
-        yield Server(f"https://127.0.0.1:{port}", state.folder, state.ca_file)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def await_listening(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a server accepts connections, at most five seconds."""
-    deadline_s = time.monotonic() + 5
-    while time.monotonic() < deadline_s and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise NotMeasuredError("nginx did not start")
+        with servers.nginx(str(program), folder, state, frozenset({processor})) as running:
+            yield Server(running.url, state.folder, state.ca_file)
+    except servers.NotUpError as error:
+        raise NotMeasuredError(str(error)) from error
 
 
 def measure(tries: Tries, wanted: int, seconds: float) -> None:

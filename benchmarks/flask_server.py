@@ -36,7 +36,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.bad_clients import Kind
-from benchmarks.client import await_listening
 from benchmarks.pinning import NotMeasuredError, pinned
 from certs import (
     PINNED_GROUP,
@@ -49,6 +48,7 @@ from certs import (
 )
 from deployments._templates import render_template
 from deployments.servers._tls import TemplateTls
+from harness.calibration.servers import await_listening
 from harness.clocks import process_cpu_us, process_tree, rss_bytes
 from harness.statistics import ratio_interval
 
@@ -148,7 +148,7 @@ class Site:
         with log.open("wb") as output, pinned(self.processor):
             process = subprocess.Popen(words, env=self.environ, stdout=output, stderr=output)
         try:
-            await_listening(port, process)
+            await_listening("the server", port, process)
             server = Server(port, process.pid, self.trust)
             newcomer(server)  # gunicorn's worker may not be there yet
             yield server

@@ -29,7 +29,7 @@ from benchmarks.blocks import BLOCKS
 from benchmarks.pinning import pinned
 from digest_auth import COUNT_LIMIT, MemoryReplayStore, ReplayStore
 from digest_auth._replay_shm import ShmReplayStore
-from harness.statistics import least_disturbed
+from harness.undisturbed import least_disturbed
 
 MEMORY_GOAL_US = 0.5
 SHM_GOAL_US = 5.0

@@ -98,6 +98,11 @@ class ServerProcess:
             waiting.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
         return self.poll()
 
+    @property
+    def descriptor(self) -> int:
+        """A pidfd of the first process, which is readable once that has ended (pidfd_open(2))."""
+        return self._descriptor
+
     def listens_on(self, port: int) -> bool:
         """Say whether it, or a process that it started, accepts TCP connections on a port."""
         try:
@@ -115,12 +120,12 @@ class ServerProcess:
         if self.poll() is None:
             os.kill(self.pid, number)  # not Popen.send_signal, which may reap
 
-    def stop(self, grace_s: float) -> int:
-        """SIGTERM to the first process, time to finish, SIGKILL to what is left of the group."""
+    def stop(self, grace_s: float, how: signal.Signals = signal.SIGTERM) -> int:
+        """A signal to the first process, time to finish, SIGKILL to what is left of the group."""
         if self._process.returncode is not None:
             return self._process.returncode
         try:
-            self.send_signal(signal.SIGTERM)
+            self.send_signal(how)
             self.wait(grace_s)
         finally:
             self._end_group()

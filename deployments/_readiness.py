@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import Final
 
-from deployments._process import ServerProcess
+from deployments._together import Together
 
 _TRY_S: Final = 3.0  # for one question; a server that is just loading its application takes about a second
 _PAUSE_S: Final = 0.02
@@ -34,7 +34,7 @@ class NotReadyError(Exception):
 
 
 def wait_until_ready(
-    process: ServerProcess,
+    process: Together,
     host: str,
     port: int,
     context: ssl.SSLContext | None,

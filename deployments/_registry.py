@@ -1,4 +1,4 @@
-"""Which deployments there are. A new server or proxy is one more module in _MODULES."""
+"""Which deployments there are: a module in _MODULES for each server, a pair in _BEHIND for each that is proxied."""
 
 import difflib
 from collections.abc import Mapping
@@ -6,14 +6,22 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Final
 
+from deployments._behind import Inner, Proxy, behind
 from deployments._errors import DeploymentError
 from deployments._name import DeploymentName
+from deployments._programs import which
 from deployments._types import Deployment
-from deployments.servers import gunicorn, hypercorn, threaded, uvicorn, werkzeug
+from deployments.proxies import nginx
+from deployments.servers import cheroot, gunicorn, hypercorn, threaded, uvicorn, waitress, werkzeug
 
-_MODULES: Final = (werkzeug, threaded, gunicorn, hypercorn, uvicorn)
+_MODULES: Final = (werkzeug, threaded, cheroot, gunicorn, hypercorn, uvicorn)
+_BEHIND: Final[tuple[tuple[Proxy, Inner], ...]] = ((nginx.PROXY, waitress.INNER),)
 _DEPLOYMENTS: Final[Mapping[DeploymentName, Deployment]] = {
-    deployment.name: deployment for module in _MODULES for deployment in module.DEPLOYMENTS
+    deployment.name: deployment
+    for deployment in (
+        *(each for module in _MODULES for each in module.DEPLOYMENTS),
+        *(behind(proxy, inner) for proxy, inner in _BEHIND),
+    )
 }
 
 
@@ -39,11 +47,12 @@ class Described:
 
     deployment: Deployment
     versions: Mapping[str, str | None]  # of each need; None: not installed
+    absent: tuple[str, ...] = ()  # programs that are not installed
 
     @property
     def missing(self) -> tuple[str, ...]:
         """What has to be installed before it can be served here."""
-        return tuple(need for need, version in self.versions.items() if version is None)
+        return (*self.absent, *(need for need, version in self.versions.items() if version is None))
 
     def row(self) -> dict[str, object]:
         """Return it as plain data, for JSON."""
@@ -61,6 +70,7 @@ class Described:
             "several_workers": None if deployment.workers.several is None else asdict(deployment.workers.several),
             "one_worker_because": deployment.workers.refusal or None,
             "versions": dict(self.versions),
+            "programs": [asdict(program) for program in deployment.programs],
             "missing": list(self.missing),
             "install": deployment.install,
             "abilities": asdict(deployment.abilities) | {"key_exchange": self._key_exchange()},
@@ -74,7 +84,15 @@ class Described:
 def describe(name: str | DeploymentName | None = None) -> tuple[Described, ...]:
     """Return all deployments, or the named one, with what is installed. Raises DeploymentError."""
     chosen = tuple(_DEPLOYMENTS.values()) if name is None else (find(name),)
-    return tuple(Described(deployment, {need: _installed(need) for need in deployment.needs}) for deployment in chosen)
+    return tuple(_described(deployment) for deployment in chosen)
+
+
+def _described(deployment: Deployment) -> Described:
+    return Described(
+        deployment,
+        {need: _installed(need) for need in deployment.needs},
+        tuple(program.name for program in deployment.programs if which(program.name) is None),
+    )
 
 
 def _installed(distribution: str) -> str | None:

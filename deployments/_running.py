@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -9,8 +10,8 @@ from typing import Self
 
 from deployments._errors import DeploymentError
 from deployments._name import DeploymentName
-from deployments._process import ServerProcess
-from deployments._types import Reload
+from deployments._together import Together
+from deployments._types import Front, Reload
 from device_api.ready import ReadyFile
 from device_api.ready import ServerProcess as Role
 
@@ -25,7 +26,7 @@ class RunningServer:
     def __init__(
         self,
         name: DeploymentName,
-        process: ServerProcess,
+        together: Together,
         *,
         url: str,
         ca_file: Path | None,
@@ -33,6 +34,7 @@ class RunningServer:
         threads: int | None,
         workers: int,
         reload: Reload,
+        front: Front | None,
         log: Path,
         folder: "tempfile.TemporaryDirectory[str]",
     ) -> None:
@@ -44,18 +46,19 @@ class RunningServer:
         self.workers = workers
         self.log = log
         self._reload = reload
-        self._process = process
+        self._front = front
+        self._together = together
         self._folder = folder
 
     @property
     def pid(self) -> int:
         """The root of the server's process tree."""
-        return self._process.pid
+        return self._together.pid
 
     @property
     def processes(self) -> tuple[Role, ...]:
         """The root of each process tree, with its part in the deployment."""
-        return (Role("app", self.pid),)
+        return self._together.roles
 
     @property
     def folder(self) -> Path:
@@ -75,11 +78,11 @@ class RunningServer:
 
     def poll(self) -> int | None:
         """Return the exit status if the server has ended by itself, else None."""
-        return self._process.poll()
+        return self._together.poll()
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait until the server ends by itself, at most so long; then as `poll`."""
-        return self._process.wait(timeout_s)
+        return self._together.wait(timeout_s)
 
     def log_tail(self, lines: int = 10) -> tuple[str, ...]:
         """Return the last lines that the server wrote."""
@@ -92,8 +95,19 @@ class RunningServer:
         """
         if self._reload is Reload.RESTART:
             raise DeploymentError(f"{self.name} reads its certificate only when it starts; stop it, and start it again")
-        if self._reload in (Reload.SIGHUP, Reload.WATCHED_OR_SIGHUP):
-            self._process.send_signal(signal.SIGHUP)
+        if self._front is not None:
+            self._renew(self._front)
+        elif self._reload in (Reload.SIGHUP, Reload.WATCHED_OR_SIGHUP):
+            self._together.facing.send_signal(signal.SIGHUP)
+
+    def _renew(self, front: Front) -> None:
+        if isinstance(front.renew, signal.Signals):
+            self._together.facing.send_signal(front.renew)
+            return
+        done = subprocess.run(front.renew, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
+            raise DeploymentError(f"{self.name}: {' '.join(front.renew)} ended with status {done.returncode}; {last}")
 
     def stop(self, grace_s: float = 10.0) -> int:
         """End it and whatever it started; return its exit status, negative for a signal.
@@ -102,7 +116,7 @@ class RunningServer:
         (`abilities.stop_status`). A second call changes nothing.
         """
         try:
-            return self._process.stop(grace_s)
+            return self._together.stop(grace_s)
         finally:
             self._folder.cleanup()
 

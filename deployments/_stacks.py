@@ -3,6 +3,7 @@
 Which OpenSSL that is depends on the installation; so what can be done is computed when it is asked for.
 """
 
+import ctypes
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,13 +33,16 @@ class TlsStack(StrEnum):
 
     STDLIB = "stdlib"
     PYOPENSSL = "pyopenssl"
+    SYSTEM = "the system's OpenSSL"  # a proxy's, linked when it starts
+    GO = "Go"
+    RUSTLS = "rustls"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyExchange:
     """What a TLS stack can do here with key-exchange groups."""
 
-    openssl: str  # its version
+    openssl: str | None  # its version; None: it is no OpenSSL
     default: str  # what it agrees on, if nothing is pinned, with a client that has all groups
     groups: tuple[str, ...]  # those that can be pinned
     pinned_by: str
@@ -47,37 +51,64 @@ class KeyExchange:
 
 def key_exchange(stack: TlsStack) -> KeyExchange:
     """Find out what a stack can do, as it is installed here."""
-    found = _openssl(stack)
     post_quantum_refusal = why_not(stack, POST_QUANTUM)
     return KeyExchange(
-        openssl=_dotted(found),
+        openssl=None if stack in _OTHERS else _dotted(_openssl(stack)),
         # OpenSSL 3.5 came with the post-quantum group at the head of its default list.
         default="X25519" if post_quantum_refusal else POST_QUANTUM,
         groups=tuple(group for group in SINCE if why_not(stack, group) is None),
-        pinned_by="OPENSSL_CONF of its process",
+        pinned_by=_OTHERS[stack].pinned_by if stack in _OTHERS else "OPENSSL_CONF of its process",
         post_quantum_refusal=post_quantum_refusal,
     )
 
 
 def why_not(stack: TlsStack, group: str) -> str | None:
     """Say what one of SINCE needs that a stack lacks here; None: nothing."""
+    if stack in _OTHERS:
+        other = _OTHERS[stack]
+        return None if group in other.groups else other.refusal
     wanted, found = SINCE[group], _openssl(stack)
     if found >= wanted:
         return None
     return f"needs OpenSSL {wanted[0]}.{wanted[1]}; {_OWNERS[stack]} has {_dotted(found)}"
 
 
-_OWNERS: Final = {TlsStack.STDLIB: "this Python", TlsStack.PYOPENSSL: "the cryptography installed here"}
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """A stack that is no OpenSSL: what can be pinned, and why nothing else."""
+
+    groups: tuple[str, ...]
+    pinned_by: str
+    refusal: str
+
+
+_OWNERS: Final = {
+    TlsStack.STDLIB: "this Python",
+    TlsStack.PYOPENSSL: "the cryptography installed here",
+    TlsStack.SYSTEM: "this system",
+}
+_OTHERS: Final[Mapping[TlsStack, _Other]] = {
+    TlsStack.GO: _Other(
+        ("X25519", "P-256", "P-384", "P-521"), "its configuration", "is not one that Go's TLS has here"
+    ),
+    # It takes no configuration, and this is what it agrees on.
+    TlsStack.RUSTLS: _Other(("X25519",), "nothing, it is its own choice", "cannot be chosen: rustls takes no group"),
+}
 
 
 def _openssl(stack: TlsStack) -> _Version:
     if stack is TlsStack.STDLIB:
         major, minor, fix, patch, _ = ssl.OPENSSL_VERSION_INFO
         return major, minor, patch if major >= 3 else fix  # since 3.0 `fix` is always 0
+    if stack is TlsStack.SYSTEM:
+        return _numbers(ctypes.CDLL("libcrypto.so.3").OpenSSL_version_num())
     from OpenSSL import SSL  # noqa: PLC0415 (50 ms that only this question is worth)
 
-    number = SSL.OPENSSL_VERSION_NUMBER  # 0xMNN00PP0: OPENSSL_VERSION_NUMBER(3)
-    return number >> 28, number >> 20 & 0xFF, number >> 4 & 0xFF
+    return _numbers(SSL.OPENSSL_VERSION_NUMBER)
+
+
+def _numbers(number: int) -> _Version:
+    return number >> 28, number >> 20 & 0xFF, number >> 4 & 0xFF  # 0xMNN00PP0: OPENSSL_VERSION_NUMBER(3)
 
 
 def _dotted(version: _Version) -> str:

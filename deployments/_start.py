@@ -18,13 +18,15 @@ from deployments._readiness import NotReadyError, wait_until_ready
 from deployments._registry import describe
 from deployments._running import RunningServer, log_tail
 from deployments._stacks import TlsStack, why_not
-from deployments._types import Deployment, Rendered, Site
+from deployments._together import Together
+from deployments._types import Deployment, Rendered, Site, Upstream
 from device_api.settings import Settings, SettingsError
 from device_api.state import StateError, open_state
 from digest_auth import ShmReplayStore, StoreUnavailableError
 
 _OPENSSL_FILE: Final = "openssl.cnf"
 _ENVIRONMENT_FILE: Final = "device.env"
+_SOCKET: Final = "app.sock"
 _PORT_TRIES: Final = 3  # another program may take a free port between our choice and the server's bind
 
 # A measured server must not depend on what happens to be set in the shell that measures.
@@ -49,7 +51,7 @@ def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendere
         _ENVIRONMENT_FILE: "".join(f"{name}={_quoted(value)}\n" for name, value in environment.items()),
         _OPENSSL_FILE: certs.openssl_configuration(options.group),
     }
-    return Rendered(files=files, command=launch.command, environment=environment)
+    return Rendered(files=files, command=launch.command, environment=environment, proxy_command=launch.proxy_command)
 
 
 def check(name: str | DeploymentName, options: ServeOptions) -> Deployment:
@@ -101,9 +103,11 @@ def start(
                 client_certificates=options.asked_of_clients,
                 threads=threads,
                 workers=options.workers,
+                group=options.group,
+                upstream=_upstream(deployment, Path(folder.name)),
             )
             log_file = log or site.folder / "server.log"
-            process = _started(deployment, options, site, log_file, cpus, startup_timeout_s, state.ca_file)
+            together = _started(deployment, options, site, log_file, cpus, startup_timeout_s, state.ca_file)
         except _PortTakenError:
             folder.cleanup()
             continue
@@ -112,13 +116,14 @@ def start(
             raise
         return RunningServer(
             deployment.name,
-            process,
+            together,
             url=f"{'https' if certificate else 'http'}://{site.reachable_authority}",
             ca_file=state.ca_file if certificate else None,
             credentials_file=state.credentials_file,
             threads=threads,
             workers=options.workers,
             reload=deployment.abilities.reload,
+            front=deployment.front,
             log=log_file,
             folder=folder,
         )
@@ -139,23 +144,16 @@ def _started(
     cpus: frozenset[int] | None,
     timeout_s: float,
     ca_file: Path,
-) -> ServerProcess:
+) -> Together:
     """Write the files, start the server, wait for its first answer; stop it again if there is none."""
     rendered = render(deployment, options, site)
     _check_settings(rendered.environment)
     _write(rendered.files, site.folder)
     context = certs.client_context(ca_file, versions=site.tls_versions) if site.certificate else None
-    process = ServerProcess(
-        rendered.command,
-        environment={**_inherited(os.environ), **rendered.environment},
-        folder=site.folder,
-        log=log,
-        cpus=cpus,
-        remains=_replay_table(rendered.environment),
-    )
+    together = _processes(deployment, rendered, site, log, cpus)
     try:
         wait_until_ready(
-            process,
+            together,
             site.reachable_host,
             site.port,
             context,
@@ -163,14 +161,46 @@ def _started(
             timeout_s=timeout_s,
         )
     except NotReadyError as error:
-        process.stop(0.0)
+        together.stop(0.0)
         if options.port == 0 and error.status is not None and not _is_free(site.host, site.port):
             raise _PortTakenError from error
         raise _not_ready(deployment, error, log_tail(log), timeout_s) from error
     except BaseException:
-        process.stop(0.0)
+        together.stop(0.0)
         raise
-    return process
+    return together
+
+
+def _processes(
+    deployment: Deployment, rendered: Rendered, site: Site, log: Path, cpus: frozenset[int] | None
+) -> Together:
+    """Start the application's server and the proxy in front of it; they share processors and log."""
+    environment = {**_inherited(os.environ), **rendered.environment}
+    app = ServerProcess(
+        rendered.command,
+        environment=environment,
+        folder=site.folder,
+        log=log,
+        cpus=cpus,
+        remains=_replay_table(rendered.environment),
+    )
+    if rendered.proxy_command is None or deployment.front is None:
+        return Together(app)
+    try:
+        proxy = ServerProcess(rendered.proxy_command, environment=environment, folder=site.folder, log=log, cpus=cpus)
+    except BaseException:
+        app.stop(0.0)
+        raise
+    return Together(app, proxy, proxy_stop=deployment.front.stop)
+
+
+def _upstream(deployment: Deployment, folder: Path) -> Upstream | None:
+    """Return where the application listens behind a proxy; None where it has none."""
+    if deployment.front is None:
+        return None
+    if deployment.front.over_socket:
+        return Upstream(socket=folder / _SOCKET)
+    return Upstream(port=_port("127.0.0.1", 0))
 
 
 def _replay_table(environment: Mapping[str, str]) -> tuple[Path, ...]:

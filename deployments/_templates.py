@@ -1,12 +1,14 @@
 """Rendering of the files that a server is started with, and that its reader can take home.
 
-Every value goes in through the filter `py`, as a Python literal: a path with a quote in it stays a path.
+Every value goes in through a filter, as a literal of the file's language: a path with a quote in it stays a path.
 """
 
 from functools import cache
 from typing import Final
 
 import jinja2
+
+from deployments._errors import DeploymentError
 
 _FOLDER: Final = "templates"
 
@@ -22,6 +24,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters["py"] = _literal
+    environment.filters["nginx"] = _nginx_string
     return environment
 
 
@@ -38,3 +41,14 @@ def _literal(value: object) -> str:
     quoted = repr(text)
     # Double quotes, as a formatter would choose, wherever that changes nothing else.
     return f'"{quoted[1:-1]}"' if quoted[0] == "'" and '"' not in text else quoted
+
+
+def _nginx_string(value: object) -> str:
+    """Write a value as a quoted string of nginx: a backslash escapes itself and the quote; `$` begins a variable."""
+    text = str(value)
+    if "$" in text or "\n" in text:
+        raise DeploymentError(
+            f"{text!r}: nginx cannot be told of a path with a dollar sign or a line end; choose another"
+        )
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

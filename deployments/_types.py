@@ -1,5 +1,6 @@
 """What a server module says of each of its deployments. Data only: nothing here starts or writes anything."""
 
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,20 @@ class AskedOfClients:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Where an application listens behind a proxy: at a TCP port of this machine, or at a UNIX socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    socket: Path | None = None  # None: TCP
+
+    @property
+    def authority(self) -> str:
+        """Host and port; of TCP alone."""
+        return _authority(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where a deployment stands: all that its templates may use."""
 
@@ -31,6 +46,10 @@ class Site:
     client_certificates: AskedOfClients | None = None
     threads: int | None  # what the deployment's Threads make of the wish
     workers: int = 1  # processes that serve
+    group: str | None = (
+        None  # of the key exchange, for TLS stacks that OPENSSL_CONF does not tell; None: their own choice
+    )
+    upstream: Upstream | None = None  # of a deployment behind a proxy, which has host, port and TLS
 
     @property
     def authority(self) -> str:
@@ -59,6 +78,7 @@ class Rendered:
     files: Mapping[str, str]  # name inside the site's folder: whole text
     command: tuple[str, ...]  # run in the site's folder
     environment: Mapping[str, str]  # all that the server needs beyond a bare environment
+    proxy_command: tuple[str, ...] | None = None  # run there too; None: nobody stands in front
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +88,15 @@ class Launch:
     files: Mapping[str, str]
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    proxy_command: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program of the system that a deployment needs, and the Debian package that brings it."""
+
+    name: str
+    package: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +168,7 @@ class Reload(StrEnum):
     WATCHED = "watched"  # within a second; SIGHUP does something else, mostly the worst
     WATCHED_OR_SIGHUP = "watched, SIGHUP"  # within a second, or at once by the signal
     SIGHUP = "SIGHUP"
+    ASKED = "told to reload"  # by a signal or a command of its own; RunningServer.reload knows it
     RESTART = "restart"
 
 
@@ -147,6 +177,9 @@ class RawTarget(StrEnum):
 
     EXACT = "exact"
     LOST_QUESTION_MARK = "exact but for a bare ? at its end"
+    PATH_AND_QUERY = "exact but for scheme and host"  # so Digest refuses absolute-form
+    ONE_LEADING_SLASH = "exact but for a second leading slash, and scheme and host"
+    ORIGIN_FORM_ALONE = "exact; absolute-form and a bare ? at its end get 400"
     ORIGIN_FORM = "exact but for a bare ? at its end, and scheme and host"  # so Digest refuses absolute-form
 
 
@@ -188,6 +221,15 @@ class Abilities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """How the proxy in front of an application is told things. over_socket: whether a UNIX socket is between them."""
+
+    stop: signal.Signals  # at which it finishes what it forwards, and ends
+    renew: signal.Signals | tuple[str, ...]  # or a command, run in the site's folder, at which it reads certificates
+    over_socket: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One way to serve, as its module describes it."""
 
@@ -195,12 +237,16 @@ class Deployment:
     summary: str
     warning: str | None = None  # why a careful engineer would think twice
     needs: tuple[str, ...]  # distributions, as the package index calls them
+    programs: tuple[Program, ...] = ()
     threads: Threads
     workers: Workers
     abilities: Abilities
     launch: Callable[[Site], Launch]
+    front: Front | None = None  # None: the application's server faces the clients itself
 
     @property
     def install(self) -> str:
-        """The command that brings what it needs."""
-        return f"pip install {' '.join(self.needs)}"
+        """The commands that bring what it needs."""
+        packages = " ".join(program.package for program in self.programs)
+        python = f"pip install {' '.join(self.needs)}"
+        return f"apt-get install {packages}; {python}" if packages else python

@@ -238,14 +238,3 @@ def _sample(values: ArrayLike) -> Floats:
     if not np.all(np.isfinite(sample)):
         raise ValueError("a figure is not a finite number")
     return sample
-
-
-def least_disturbed(times: Sequence[float]) -> float:
-    """Return the mean of the lowest third of several times of one piece of work, at least of one.
-
-    For work that does the same each time: whatever disturbs it makes it longer and never shorter, so that the lowest
-    say most of the work itself, and repeat better than mean or median (Chen and Revels, "Robust benchmarking in noisy
-    environments", HPEC 2016). Not for servers under load: what they do now and then is a part of what they cost.
-    """
-    lowest = sorted(times)[: math.ceil(len(times) / 3)]
-    return math.fsum(lowest) / len(lowest)

@@ -1,12 +1,13 @@
-"""gunicorn: its default worker as it comes, and threads in the form that we advise.
+"""gunicorn: its default worker as it comes, threads in the form that we advise, gevent, and its own ASGI worker.
 
 gthread builds an SSLContext for every connection unless its `ssl_context` hook keeps one: with the hook a new
 connection costs less than half the CPU and sessions can be resumed (0 of 6 without it, 6 of 6 with it). What is kept
 looks at the files itself, so that a renewed certificate needs no SIGHUP, at which every idle connection is closed. The
 sync worker reads the files for each connection as it is.
 
-Several workers hold the same context, made before they are forked: so they share its ticket keys, and each resumes the
-sessions of all.
+gthread's workers hold the same context, made before they are forked: so they share its ticket keys, and each resumes
+the sessions of all. Those of gevent and ASGI make one each, for gevent's has to be made where gevent has put its own
+classes in place of the standard library's.
 """
 
 import sys
@@ -36,24 +37,29 @@ from deployments.servers._tls import TemplateTls
 _FILE: Final = "gunicorn.conf.py"
 _SYNC: Final = DeploymentName("flask", "gunicorn", "sync")
 _GTHREAD: Final = DeploymentName("flask", "gunicorn", "gthread")
+_GEVENT: Final = DeploymentName("flask", "gunicorn", "gevent")
+_ASGI: Final = DeploymentName("quart", "gunicorn", "asgi")
 _RESTRICTION: Final = "the ssl_context hook"
 
 
 def _launch(site: Site, *, name: DeploymentName, worker_class: str, keep_context: bool) -> Launch:
+    target = f"{name.app}_impl:app"
     configuration = render_template(
         "gunicorn.conf.py.j2",
         name=name,
+        target=target,
         bind=site.authority,
         worker_class=worker_class,
         # Only gthread knows threads: the sync worker, given more than one, silently becomes gthread.
         threads=site.threads if worker_class == "gthread" else None,
         keep_context=keep_context,
+        share_context=keep_context and worker_class == "gthread" and site.workers > 1,
         workers=site.workers,
         tls=TemplateTls.of(site),
     )
     return Launch(
         files={_FILE: configuration},
-        command=(sys.executable, "-m", "gunicorn", "-c", _FILE, "flask_impl:app"),
+        command=(sys.executable, "-m", "gunicorn", "-c", _FILE, target),
         environment={},
     )
 
@@ -118,5 +124,49 @@ DEPLOYMENTS: Final = (
             raw_target=RawTarget.EXACT,
         ),
         launch=partial(_launch, name=_GTHREAD, worker_class="gthread", keep_context=True),
+    ),
+    Deployment(
+        name=_GEVENT,
+        summary="gunicorn's gevent worker: a greenlet for each connection",
+        warning="a client that connects and says nothing is never cut off",
+        needs=("gunicorn", "flask", "gevent"),
+        threads=Threads(None, "a greenlet per connection", "it starts a greenlet for each connection"),
+        workers=_workers(resumed_by_all=False),
+        abilities=Abilities(
+            tls_stack=TlsStack.STDLIB,
+            tls_restriction=_RESTRICTION,
+            alpn=(),
+            keep_alive=True,
+            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=False, tls_1_3_ticket=True),
+            client_certificates=ClientCertificates.NOT_TOLD,
+            handshake=Handshake.IN_EVENT_LOOP,
+            reload=Reload.WATCHED,
+            stop_finishes_requests=True,
+            stop_status=0,
+            raw_target=RawTarget.EXACT,
+        ),
+        launch=partial(_launch, name=_GEVENT, worker_class="gevent", keep_context=True),
+    ),
+    Deployment(
+        name=_ASGI,
+        summary="gunicorn's own ASGI worker, on uvloop",
+        warning="a client that stops in the middle of its request headers is never cut off",
+        needs=("gunicorn", "quart", "uvloop"),
+        threads=Threads(None, "one event loop", "an ASGI server answers from one event loop"),
+        workers=_workers(resumed_by_all=False),
+        abilities=Abilities(
+            tls_stack=TlsStack.STDLIB,
+            tls_restriction=_RESTRICTION,
+            alpn=(),
+            keep_alive=True,
+            resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
+            client_certificates=ClientCertificates.NOT_TOLD,
+            handshake=Handshake.IN_EVENT_LOOP,
+            reload=Reload.WATCHED,
+            stop_finishes_requests=True,
+            stop_status=0,
+            raw_target=RawTarget.LOST_QUESTION_MARK,
+        ),
+        launch=partial(_launch, name=_ASGI, worker_class="asgi", keep_context=True),
     ),
 )

@@ -12,24 +12,20 @@ import os
 import random
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Final
 
 import numpy as np
 
-from certs import KeyKind
-from device_api.state import DeviceState, open_state
+from device_api.state import open_state
+from harness.calibration import servers
 from harness.calibration.recorded import slices_so_far
-from harness.calibration.responder import ANSWER, CHALLENGE
+from harness.calibration.servers import OPEN_PATH, NotUpError, Server
 from harness.generator import Generator, GeneratorFailedError, before_exec, command, locust_arguments
 from harness.load import Load
 from harness.pinning import Pinning
@@ -47,43 +43,7 @@ _CELL: Final = Cell(
     load=Load(clients=CONNECTIONS),
 )
 _WARM_UP_SLICES: Final = 2
-_OPEN_PATH: Final = "/open"  # nginx answers it without a challenge
-_LOOK_EVERY_S: Final = 0.05
-_START_LIMIT_S: Final = 5.0
 _LIMIT_S: Final = 60.0
-
-_NGINX: Final = Template("""\
-daemon off;
-master_process off;
-pid $folder/nginx.pid;
-error_log $folder/nginx.log;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    client_body_temp_path $folder/body;
-    proxy_temp_path $folder/proxy;
-    fastcgi_temp_path $folder/fastcgi;
-    uwsgi_temp_path $folder/uwsgi;
-    scgi_temp_path $folder/scgi;
-    keepalive_requests 1000000000;
-    default_type application/yang-data+json;
-    server {
-        listen 127.0.0.1:$port ssl;
-        ssl_certificate $chain;
-        ssl_certificate_key $key;
-        ssl_protocols TLSv1.3;
-        location $open_path { return 200 '$answer'; }
-        location / {
-            add_header WWW-Authenticate $$challenge always;
-            if ($$http_authorization = "") { return 401; }
-            return 200 '$answer';
-        }
-    }
-    map $$http_authorization $$challenge {
-        "" '$challenge';
-    }
-}
-""")
 
 
 class CeilingFailedError(Exception):
@@ -118,12 +78,6 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
-    name: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Peer:
     """A generator in C. count: finds how many requests it made in what it printed."""
 
@@ -154,11 +108,6 @@ def installed_peer(which: Callable[[str], str | None] = shutil.which) -> _Peer |
     return next((peer for peer in _PEERS if which(peer.argv[0])), None)
 
 
-def installed_nginx(which: Callable[[str], str | None] = shutil.which) -> str | None:
-    """Return the path of nginx; Debian keeps it where only root's path leads."""
-    return which("nginx") or (path if os.access(path := "/usr/sbin/nginx", os.X_OK) else None)
-
-
 def measure_ceiling(
     state_folder: Path,
     pinning: Pinning,
@@ -178,8 +127,8 @@ def measure_ceiling(
     try:
         with tempfile.TemporaryDirectory(prefix="bench-ceiling-") as name:
             folder = Path(name)
-            state = open_state(state_folder)
-            with _nginx(nginx, folder, state, pinning) if nginx else _responder(folder, state, pinning) as server:
+            state, cpus = open_state(state_folder), pinning.server
+            with servers.nginx(nginx, folder, state, cpus) if nginx else servers.responder(state, cpus) as server:
                 for _ in range(BLOCKS):
                     for turn in order.sample(["ours", "theirs"], 2):
                         if turn == "ours":
@@ -192,11 +141,11 @@ def measure_ceiling(
                     peer=peer.name if peer else None,
                     peer_us=tuple(theirs),
                 )
-    except (GeneratorFailedError, RecordingError, OSError, subprocess.SubprocessError) as error:
+    except (GeneratorFailedError, RecordingError, NotUpError, OSError, subprocess.SubprocessError) as error:
         raise CeilingFailedError(" ".join(str(error).split())) from error
 
 
-def _ours(server: _Server, state: Path, pinning: Pinning, folder: Path, tick: Callable[[], None]) -> float:
+def _ours(server: Server, state: Path, pinning: Pinning, folder: Path, tick: Callable[[], None]) -> float:
     """Return our CPU time for a request, Locust and its statistics included, in µs."""
     record = folder / "recording.jsonl"
     record.unlink(missing_ok=True)
@@ -224,12 +173,12 @@ def _counted(record: Path) -> tuple[Slice, ...]:
     return tuple(whole[_WARM_UP_SLICES:])
 
 
-def _theirs(peer: _Peer, server: _Server, pinning: Pinning, folder: Path) -> float:
+def _theirs(peer: _Peer, server: Server, pinning: Pinning, folder: Path) -> float:
     """Return the CPU time for a request of a generator in C, its start and its handshakes included, in µs."""
     output = folder / "peer.log"
     with output.open("wb") as stdout:
         process = subprocess.Popen(
-            [*peer.argv, f"{server.url}{_OPEN_PATH}"],
+            [*peer.argv, f"{server.url}{OPEN_PATH}"],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.STDOUT,
@@ -248,70 +197,3 @@ def _theirs(peer: _Peer, server: _Server, pinning: Pinning, folder: Path) -> flo
     if process.returncode or counted is None or not int(counted[1]) or peer.failed.search(text):
         raise CeilingFailedError(f"{peer.name} failed with status {process.returncode}")
     return (usage.ru_utime + usage.ru_stime) * 1e6 / int(counted[1])
-
-
-@contextmanager
-def _nginx(program: str, folder: Path, state: DeviceState, pinning: Pinning) -> Iterator[_Server]:
-    files = state.certificate(KeyKind.ECDSA_P256)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        _NGINX.substitute(
-            folder=folder,
-            port=port,
-            chain=files.chain,
-            key=files.key,
-            answer=ANSWER,
-            challenge=CHALLENGE,
-            open_path=_OPEN_PATH,
-        ),
-        encoding="utf-8",
-    )
-    argv = [program, "-e", str(folder / "nginx.log"), "-c", str(configuration)]
-    with _running(argv, pinning, stdout=subprocess.DEVNULL) as process:
-        _await_listening("nginx", port, process)
-        yield _Server("nginx", f"https://127.0.0.1:{port}")
-
-
-@contextmanager
-def _responder(folder: Path, state: DeviceState, pinning: Pinning) -> Iterator[_Server]:
-    del folder
-    files = state.certificate(KeyKind.ECDSA_P256)
-    argv = [sys.executable, "-m", "harness.calibration.responder", str(files.chain), str(files.key)]
-    with _running(argv, pinning, stdout=subprocess.PIPE) as process:
-        if process.stdout is None:
-            raise TypeError("started with a pipe")
-        with process.stdout as printed:
-            line = printed.readline()  # empty if it ended
-            if not line:
-                raise CeilingFailedError(f"the trivial server ended with status {process.wait()}")
-            yield _Server("a trivial server", f"https://127.0.0.1:{int(line)}")
-
-
-@contextmanager
-def _running(argv: list[str], pinning: Pinning, *, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C in the terminal is for the harness
-        preexec_fn=before_exec(pinning.server, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _await_listening(name: str, port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline_s = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(_LOOK_EVERY_S)
-    raise CeilingFailedError(f"{name} did not start")

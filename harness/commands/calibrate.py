@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.calibration.ceiling import CeilingFailedError, installed_nginx, installed_peer, measure_ceiling
+from harness.calibration.ceiling import CeilingFailedError, installed_peer, measure_ceiling
 from harness.calibration.checks import FAULTS, Check, all_good, checks
 from harness.calibration.evaluation import Outcome, evaluate
 from harness.calibration.folder import Kept, read_kept, write_kept
+from harness.calibration.servers import installed_nginx
 from harness.calibration.stall import StallFailedError, measure_stall
 from harness.commands import options
 from harness.commands.run import GUESSED_OVERHEAD_S, TerminatedError, begin, go_on, sigterm_as_interrupt

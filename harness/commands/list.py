@@ -135,7 +135,8 @@ def _details(described: Described) -> Iterator[tuple[str, str]]:
         yield "TLS by", abilities.tls_stack.value
     else:
         exchange = abilities.key_exchange
-        yield "TLS by", f"{abilities.tls_stack.value} with OpenSSL {exchange.openssl}"
+        openssl = "" if exchange.openssl is None else f" with OpenSSL {exchange.openssl}"
+        yield "TLS by", f"{abilities.tls_stack.value}{openssl}"
         yield "key-exchange group", f"{exchange.default} by default"
         yield "can be pinned", f"{', '.join(exchange.groups)}; by {exchange.pinned_by}"
         yield "post-quantum group", exchange.post_quantum_refusal or f"{exchange.default}, by default"
@@ -146,6 +147,7 @@ _RENEWAL: Final[Mapping[deployments.Reload, str]] = {
     deployments.Reload.WATCHED: "noticed within a second, without a restart or a signal",
     deployments.Reload.WATCHED_OR_SIGHUP: "noticed within a second, and read at once at SIGHUP",
     deployments.Reload.SIGHUP: "read at SIGHUP",
+    deployments.Reload.ASKED: "read when it is told to reload, which costs nobody a request",
     deployments.Reload.RESTART: "read at the next start",
 }
 
@@ -186,7 +188,7 @@ def _post_quantum(deployment: Deployment) -> str:
         return "not installed"
     if exchange.post_quantum_refusal is None:
         return "by default"
-    return f"no: OpenSSL {exchange.openssl.rpartition('.')[0]}"
+    return "no" if exchange.openssl is None else f"no: OpenSSL {exchange.openssl.rpartition('.')[0]}"
 
 
 def _resumes(deployment: Deployment) -> str:

@@ -36,7 +36,7 @@ from harness.handshakes.measuring import group_environment
 from harness.line_process import LineProcess
 from harness.pinning import Pinning
 from harness.probes.target import DEFAULT_PATH
-from harness.statistics import least_disturbed
+from harness.undisturbed import least_disturbed
 
 BLOCK_S: Final = 12.0  # about what a block takes
 ROUNDS: Final = 5

@@ -32,7 +32,7 @@ from harness.handshakes.figures import (
 )
 from harness.handshakes.timing import DEFAULT_LEAST_S
 from harness.line_process import LineProcess
-from harness.statistics import least_disturbed
+from harness.undisturbed import least_disturbed
 
 ROUNDS: Final = 4
 BLOCK_S: Final = 6.0  # about what a block takes

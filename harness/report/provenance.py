@@ -163,6 +163,8 @@ def _flat(trial: Trial) -> dict[str, object]:
         "server_cpu_us": trial.server_cpu_us,
         "generator_cpu_us": trial.generator_cpu_us,
         "neighbour_cpu_us": trial.neighbour_cpu_us,
+        "pace_us": "" if trial.pace_us is None else trial.pace_us,
+        "slowness": trial.slowness,
         "rss_bytes": trial.rss_bytes,
         "handshakes_full": trial.handshakes.full,
         "handshakes_resumed": trial.handshakes.resumed,

@@ -43,6 +43,8 @@ class Trust:
     other_reasons: tuple[str, ...]  # why else trials were set aside
     busiest_generator: float  # share of a processor, over the trials used; NaN without one
     worst_neighbour: float  # share of the server's processors that others took
+    slowest: float  # how many times longer than in the fastest trial the processor took for the same; NaN: not known
+    exponent: float | None  # by which costs followed that, `harness.evening`; None: they were not evened
     typical_noise: float  # median over the cells of the blocks' coefficient of variation of CPU per request
     blocks: int
     notes: tuple[str, ...]  # what the run says against itself: "server and generator share a processor"
@@ -89,11 +91,18 @@ def trust(measured: Measured) -> Trust:
         other_reasons=tuple(reasons),
         busiest_generator=_largest(trial.generator_cpu_us / (trial.window_s * 1e6) for trial in windows),
         worst_neighbour=_largest(trial.neighbour_cpu_us / (trial.window_s * 1e6 * cpus) for trial in windows),
+        slowest=_slowest(run.cost_trials),
+        exponent=run.exponent,
         typical_noise=float(np.median(spreads)) if spreads else math.nan,
         blocks=len({trial.block for trial in run.cost_trials}),
         notes=_texts(run.header.environment.get("notes")),
         calibration=evaluate(run),
     )
+
+
+def _slowest(trials: Sequence[Trial]) -> float:
+    paces_us = [trial.pace_us for trial in trials if trial.pace_us]
+    return max(paces_us) / min(paces_us) if len(paces_us) > 1 else math.nan
 
 
 def line_of_trust(found: Trust) -> tuple[str, ...]:
@@ -105,7 +114,7 @@ def line_of_trust(found: Trust) -> tuple[str, ...]:
     if found.aside:
         why = f" (such as: {found.other_reasons[0]})" if found.other_reasons else ""
         facts.append(f"{found.aside:,} set aside{why}")
-    else:
+    elif found.trials:
         facts.append("none set aside")
     limit = f"the generator was the limit in {found.generator_limit:,}"
     facts.append(f"{limit} (only CPU is taken of those)" if found.generator_limit else limit)
@@ -303,6 +312,16 @@ def _answer(found: Trust) -> str:
             f"The load generator used at most {words.percent(found.busiest_generator)} of a processor of its own, "
             f"and others took at most {words.percent(found.worst_neighbour)} of the server's."
         )
+    if math.isfinite(found.slowest):
+        parts.append(
+            "Beside each trial a small piece of work is timed on the server's processor: in one trial it took up to "
+            f"{words.significant(found.slowest)} times as long as in another, which is the machine and no server."
+        )
+        if found.exponent is not None:
+            parts.append(
+                "Server CPU is given as at the run's mean pace; the run's own trials told how costs follow it (by the "
+                f"power of {words.significant(found.exponent)})."
+            )
     return " ".join(parts)
 
 

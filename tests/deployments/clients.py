@@ -130,10 +130,9 @@ def ask_health(
 def wait_until_done_with(server: RunningServer, port: int) -> None:
     """Wait until no process of the server holds the connection that came from a port."""
     deadline_s = time.monotonic() + TIMEOUT_S
-    root = psutil.Process(server.pid)
     while any(
         getattr(connection.raddr, "port", None) == port  # a listener has no peer
-        for process in (root, *root.children(recursive=True))
+        for process in family(server)
         for connection in process.net_connections(kind="tcp")
     ):
         assert time.monotonic() < deadline_s, "the server keeps a connection that its client has closed"
@@ -159,8 +158,8 @@ def client_context(server: RunningServer, version: TlsVersion) -> ssl.SSLContext
 
 
 def family(server: RunningServer) -> list[psutil.Process]:
-    root = psutil.Process(server.pid)
-    return [root, *root.children(recursive=True)]
+    roots = [psutil.Process(each.pid) for each in server.processes]
+    return [process for root in roots for process in (root, *root.children(recursive=True))]
 
 
 def renew(state: Path) -> None:

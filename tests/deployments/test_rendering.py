@@ -356,6 +356,12 @@ class TestSeveralWorkers:
         assert "def pre_fork(server, worker):" in several
         assert "pre_fork" not in one
 
+    @pytest.mark.parametrize("name", ["flask-gunicorn-gevent", "quart-gunicorn-asgi"])
+    def test_gunicorns_other_workers_make_one_each(self, name: str) -> None:
+        text = rendered(name, workers=2).files["gunicorn.conf.py"]
+        assert "pre_fork" not in text
+        assert "def ssl_context(conf, default_ssl_context_factory):" in text
+
     def test_hypercorn(self) -> None:
         files = rendered("quart-hypercorn-asyncio", asked=OPTIONAL, workers=3).files
         assert files["hypercorn.conf.py"] == HYPERCORN_3_WORKERS
@@ -426,13 +432,17 @@ class TestClientCertificates:
         for file, text in result.files.items():
             if file.endswith(".py"):
                 compile(text, file, "exec")
-                assert text.count(constant) == 1
+                if "SSL.VERIFY_PEER" in text:  # pyOpenSSL's words for the same
+                    assert text.count("SSL.VERIFY_FAIL_IF_NO_PEER_CERT") == (setting == "required")
+                else:
+                    assert text.count(constant) == 1
                 assert text.count('"/c/clients.pem"') == 1
 
     def test_not_asked(self, name: str) -> None:
         result = rendered(name)
         assert Settings.from_environ(result.environment).client_ca is None
-        assert not any("CERT_REQUIRED" in text or "CERT_OPTIONAL" in text for text in result.files.values())
+        words = ("CERT_REQUIRED", "CERT_OPTIONAL", "VERIFY_PEER")
+        assert not any(word in text for word in words for text in result.files.values())
 
 
 @pytest.mark.parametrize("name", ["flask-threaded", "quart-hypercorn-asyncio"])

@@ -11,6 +11,7 @@ import pytest
 
 from deployments import DeploymentError, DeploymentName, Reload, RunningServer
 from deployments._process import ServerProcess
+from deployments._together import Together
 
 # Notes each SIGHUP, and dies of it unless told to note it.
 SERVER = """
@@ -32,13 +33,14 @@ def running(reload: Reload, *arguments: str) -> Iterator[RunningServer]:
     )
     with RunningServer(
         DeploymentName("flask", "any"),
-        process,
+        Together(process),
         url="https://127.0.0.1:1",
         ca_file=None,
         credentials_file=place / "credentials",
         threads=None,
         workers=1,
         reload=reload,
+        front=None,
         log=place / "log",
         folder=folder,
     ) as server:

@@ -16,10 +16,10 @@ from harness.calibration import ceiling
 from harness.calibration.ceiling import (
     Ceiling,
     CeilingFailedError,
-    installed_nginx,
     installed_peer,
     measure_ceiling,
 )
+from harness.calibration.servers import installed_nginx
 from harness.pinning import Pinning, choose_pinning
 
 

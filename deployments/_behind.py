@@ -1,0 +1,139 @@
+"""A proxy in front of an application server, put together to a deployment.
+
+A server's module offers `INNER`: its ways to serve an application over plain HTTP, or uwsgi's own protocol, to a proxy
+that it trusts. A proxy's module offers `PROXY`. What faces the clients is the proxy's to claim: TLS, HTTP versions,
+sessions, certificates; what runs the requests is the server's: threads and workers. The request target passes through
+both, and what reaches the application is what neither of them changes.
+"""
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from deployments._name import DeploymentName
+from deployments._stacks import TlsStack
+from deployments._types import (
+    Abilities,
+    ClientCertificates,
+    Deployment,
+    Front,
+    Handshake,
+    Launch,
+    Program,
+    RawTarget,
+    Reload,
+    Resumption,
+    SeveralWorkers,
+    Site,
+    Threads,
+    Workers,
+)
+
+
+class Speaks(StrEnum):
+    """What a proxy says to an application server."""
+
+    HTTP = "HTTP/1.1"
+    UWSGI = "uwsgi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    """An application server that leaves TLS to a proxy.
+
+    name: without a proxy. summary: goes on with "behind nginx". raw_target: what it hands on of a target that comes
+    unchanged. launch: its files and its command, listening at the site's upstream and trusting nobody but the proxy.
+    """
+
+    name: DeploymentName
+    summary: str
+    warning: str | None = None
+    needs: tuple[str, ...]
+    threads: Threads
+    workers: Workers
+    raw_target: RawTarget
+    launch: Callable[[Site], Launch]
+    speaks: Speaks = Speaks.HTTP
+    over_socket: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fronted:
+    """What a proxy's templates give: its own files, and its command."""
+
+    files: Mapping[str, str]
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy that ends TLS. word: in names. passes: what becomes of a target that an application server would keep."""
+
+    word: str
+    title: str
+    program: Program
+    tls_stack: TlsStack
+    tls_restriction: str
+    alpn: tuple[str, ...]
+    resumption: Resumption
+    client_certificates: ClientCertificates
+    stop: signal.Signals
+    renew: signal.Signals | tuple[str, ...]
+    passes: Callable[[RawTarget], RawTarget]
+    launch: Callable[[Site, Inner], Fronted]
+
+
+def behind(proxy: Proxy, inner: Inner) -> Deployment:
+    """Put an application server behind a proxy."""
+    name = replace(inner.name, proxy=proxy.word)
+
+    def launch(site: Site) -> Launch:
+        app, front = inner.launch(site), proxy.launch(site, inner)
+        return Launch(
+            files={**app.files, **front.files},
+            command=app.command,
+            environment=app.environment,
+            proxy_command=front.command,
+        )
+
+    return Deployment(
+        name=name,
+        summary=f"{inner.summary}, behind {proxy.title}" + (", by a UNIX socket" if inner.over_socket else ""),
+        warning=inner.warning,
+        needs=inner.needs,
+        programs=(proxy.program,),
+        threads=inner.threads,
+        workers=_workers(inner.workers),
+        abilities=Abilities(
+            tls_stack=proxy.tls_stack,
+            tls_restriction=proxy.tls_restriction,
+            alpn=proxy.alpn,
+            keep_alive=True,
+            resumption=proxy.resumption,
+            client_certificates=proxy.client_certificates,
+            handshake=Handshake.IN_EVENT_LOOP,
+            reload=Reload.ASKED,
+            stop_finishes_requests=True,
+            stop_status=0,
+            raw_target=proxy.passes(inner.raw_target),
+        ),
+        launch=launch,
+        front=Front(stop=proxy.stop, renew=proxy.renew, over_socket=inner.over_socket),
+    )
+
+
+def _workers(workers: Workers) -> Workers:
+    """Several workers share the proxy's sessions, and are stopped when it has forwarded the last answer."""
+    several = workers.several
+    if several is None:
+        return workers
+    return Workers(
+        several=SeveralWorkers(
+            resumed_by_all=True,
+            killed_worker=several.killed_worker,
+            stop_finishes_requests=True,
+            stop_status=0,
+            warning=several.warning,
+        )
+    )
