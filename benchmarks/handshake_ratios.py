@@ -4,8 +4,8 @@ A try is a run of its own: `bench handshakes` in memory, both TLS libraries, and
 real server. Ratios are of figures of the same block. From run to run: each run's ratio beside the geometric mean of all
 runs'.
 
-Goal: by key, version and resumption, every run's ratio is within 5 % of the mean. In memory about 30 s a try, live
-about 75 s.
+Goal: by key, version and resumption, every run's ratio is within 5 % of the mean. In memory about a minute a try, live
+two and a half.
 
     python -m benchmarks.handshake_ratios [--tries N] [--fresh] [--only memory|live]
 """

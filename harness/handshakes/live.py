@@ -38,8 +38,8 @@ from harness.pinning import Pinning
 from harness.probes.target import DEFAULT_PATH
 from harness.undisturbed import least_disturbed
 
-BLOCK_S: Final = 12.0  # about what a block takes
-ROUNDS: Final = 5
+BLOCK_S: Final = 24.0  # about what a block takes
+ROUNDS: Final = 10
 CONNECTIONS: Final = 20  # in a batch
 REQUESTS: Final = 100
 _WARM_UP: Final = 10  # connections of each version

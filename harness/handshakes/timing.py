@@ -29,7 +29,7 @@ from harness.trials import NegotiatedTls
 
 DEFAULT_LEAST_S: Final = 0.04  # of each handshake's subject, by the wall clock
 _RECORDS_SHARE: Final = 0.5  # records, of which thousands pass, take this share of it
-LEAST_BATCHES: Final = 3
+LEAST_BATCHES: Final = 2
 _CLOCK_READINGS: Final = 2000
 _MOST_STEPS: Final = 10  # of a handshake; TLS 1.2 takes 2, and so does 1.3
 _READ_AT_ONCE: Final = 16384  # as our servers do
@@ -94,7 +94,7 @@ def measure(
     *,
     least_s: float = DEFAULT_LEAST_S,
 ) -> Figure:
-    """Measure a subject for so long, and at least three batches. Raises ssl.SSLError, SSL.Error, StuckError."""
+    """Measure a subject for so long, and at least two batches. Raises ssl.SSLError, SSL.Error, StuckError."""
     with _without_garbage_collection():
         if subject.part in HANDSHAKES:
             return _measure_handshakes(subject, make_server, client, stopwatch, least_s)
