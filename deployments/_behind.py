@@ -8,7 +8,7 @@ both, and what reaches the application is what neither of them changes.
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from deployments._name import DeploymentName
@@ -60,10 +60,11 @@ class Inner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fronted:
-    """What a proxy's templates give: its own files, and its command."""
+    """What a proxy's templates give: its own files, its command, variables that it needs; the server has them too."""
 
     files: Mapping[str, str]
     command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
         return Launch(
             files={**app.files, **front.files},
             command=app.command,
-            environment=app.environment,
+            environment={**app.environment, **front.environment},
             proxy_command=front.command,
         )
 

@@ -25,6 +25,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["py"] = _literal
     environment.filters["nginx"] = _nginx_string
+    environment.filters["caddy"] = _caddy_string
     return environment
 
 
@@ -52,3 +53,13 @@ def _nginx_string(value: object) -> str:
         )
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _caddy_string(value: object) -> str:
+    """Write a value as a token of a Caddyfile: between backquotes all is literal but variables, in braces."""
+    text = str(value)
+    if "`" in text or "{" in text:
+        raise DeploymentError(
+            f"{text!r}: Caddy cannot be told of a path with a backquote or an opening brace; choose another"
+        )
+    return f"`{text}`"

@@ -181,6 +181,8 @@ class RawTarget(StrEnum):
     ONE_LEADING_SLASH = "exact but for a second leading slash, and scheme and host"
     ORIGIN_FORM_ALONE = "exact; absolute-form and a bare ? at its end get 400"
     ORIGIN_FORM = "exact but for a bare ? at its end, and scheme and host"  # so Digest refuses absolute-form
+    VALID_PATH_AND_QUERY = "exact but for scheme and host, and a path that is no URL's"  # Digest refuses both
+    VALID_ORIGIN_FORM = "exact but for a bare ? at its end, scheme and host, and a path that is no URL's"
 
 
 @dataclass(frozen=True, slots=True)
