@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 
 from deployments._name import DeploymentName
 from deployments._stacks import TlsStack
@@ -60,11 +61,15 @@ class Inner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fronted:
-    """What a proxy's templates give: its own files, its command, variables that it needs; the server has them too."""
+    """What a proxy's templates give: its own files, its command, variables that it needs; the server has them too.
+
+    links: as of a `Launch`.
+    """
 
     files: Mapping[str, str]
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,7 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
             command=app.command,
             environment={**app.environment, **front.environment},
             proxy_command=front.command,
+            links={**app.links, **front.links},
         )
 
     return Deployment(

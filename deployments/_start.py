@@ -51,7 +51,13 @@ def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendere
         _ENVIRONMENT_FILE: "".join(f"{name}={_quoted(value)}\n" for name, value in environment.items()),
         _OPENSSL_FILE: certs.openssl_configuration(options.group),
     }
-    return Rendered(files=files, command=launch.command, environment=environment, proxy_command=launch.proxy_command)
+    return Rendered(
+        files=files,
+        command=launch.command,
+        environment=environment,
+        proxy_command=launch.proxy_command,
+        links=launch.links,
+    )
 
 
 def check(name: str | DeploymentName, options: ServeOptions) -> Deployment:
@@ -148,7 +154,7 @@ def _started(
     """Write the files, start the server, wait for its first answer; stop it again if there is none."""
     rendered = render(deployment, options, site)
     _check_settings(rendered.environment)
-    _write(rendered.files, site.folder)
+    _write(rendered, site.folder)
     context = certs.client_context(ca_file, versions=site.tls_versions) if site.certificate else None
     together = _processes(deployment, rendered, site, log, cpus)
     try:
@@ -279,9 +285,11 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _write(files: Mapping[str, str], folder: Path) -> None:
-    for name, text in files.items():
+def _write(rendered: Rendered, folder: Path) -> None:
+    for name, text in rendered.files.items():
         (folder / name).write_text(text, encoding="utf-8")
+    for name, target in rendered.links.items():
+        (folder / name).symlink_to(target)
 
 
 def _quoted(value: str) -> str:

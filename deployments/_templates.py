@@ -25,6 +25,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["py"] = _literal
     environment.filters["nginx"] = _nginx_string
+    environment.filters["haproxy"] = _haproxy_word
     environment.filters["caddy"] = _caddy_string
     return environment
 
@@ -63,3 +64,11 @@ def _caddy_string(value: object) -> str:
             f"{text!r}: Caddy cannot be told of a path with a backquote or an opening brace; choose another"
         )
     return f"`{text}`"
+
+
+def _haproxy_word(value: object) -> str:
+    """Write a value as one word of HAProxy's, in double quotes, where `$` begins a variable."""
+    text = str(value)
+    for letter in '\\"$':
+        text = text.replace(letter, f"\\{letter}")
+    return '"' + text.replace("\n", "\\n").replace("\r", "\\r") + '"'

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -79,16 +79,21 @@ class Rendered:
     command: tuple[str, ...]  # run in the site's folder
     environment: Mapping[str, str]  # all that the server needs beyond a bare environment
     proxy_command: tuple[str, ...] | None = None  # run there too; None: nobody stands in front
+    links: Mapping[str, Path] = field(default_factory=dict)  # name inside the site's folder: file that it leads to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What one server's templates give: its own files, its command, variables that it alone needs."""
+    """What one server's templates give: its own files, its command, variables that it alone needs.
+
+    links: for who wants a file under another name, and who is never to hold a copy of a key.
+    """
 
     files: Mapping[str, str]
     command: tuple[str, ...]
     environment: Mapping[str, str]
     proxy_command: tuple[str, ...] | None = None
+    links: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

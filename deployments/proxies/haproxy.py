@@ -1,0 +1,66 @@
+"""HAProxy 2.6 in front: TLS by the system's OpenSSL, HTTP/2; a master watches one worker.
+
+That has as many threads as it is given processors, its own default (`nbthread` in its manual).
+
+It wants a certificate's key in the same file, or in one with `.key` after its name: two links in the site's folder lead
+to the files that are there, so that no copy of a key is made and a renewed pair is found. At SIGUSR2 the master starts
+another worker, which gets the listening sockets from the one before; that one answers what it was asked, and tells
+clients that keep their connection to make a new one (`idle-close-on-response`: otherwise it hangs up, and a request
+that comes at that moment is lost). At SIGUSR1 the same happens without another worker.
+
+The target is passed on as it was sent, absolute-form too. What clients say of themselves in X-Forwarded-* is replaced.
+"""
+
+import signal
+from typing import Final
+
+from deployments._behind import Fronted, Inner, Proxy, Speaks
+from deployments._programs import which
+from deployments._stacks import TlsStack
+from deployments._templates import render_template
+from deployments._types import ClientCertificates, Program, RawTarget, Resumption, Site
+from deployments.servers._tls import TemplateTls
+
+_FILE: Final = "haproxy.cfg"
+_CERTIFICATE: Final = "certificate.pem"
+_KEY: Final = f"{_CERTIFICATE}.key"
+_PROGRAM: Final = Program("haproxy", "haproxy")
+
+
+def _launch(site: Site, inner: Inner) -> Fronted:
+    if inner.speaks is not Speaks.HTTP:
+        raise ValueError(f"HAProxy knows no {inner.speaks}")
+    configuration = render_template(
+        "haproxy.cfg.j2",
+        site=site,
+        tls=TemplateTls.of(site),
+        certificate=_CERTIFICATE,
+        versions=[f"TLSv{version}" for version in sorted(site.tls_versions)],
+    )
+    pair = site.certificate
+    return Fronted(
+        files={_FILE: configuration},
+        command=(which(_PROGRAM.name) or _PROGRAM.name, "-W", "-db", "-f", _FILE),
+        links={} if pair is None else {_CERTIFICATE: pair.chain, _KEY: pair.key},
+    )
+
+
+def _passes(target: RawTarget) -> RawTarget:
+    """All of it."""
+    return target
+
+
+PROXY: Final = Proxy(
+    word="haproxy",
+    title="HAProxy",
+    program=_PROGRAM,
+    tls_stack=TlsStack.SYSTEM,
+    tls_restriction="ssl-min-ver, ssl-max-ver",
+    alpn=("h2", "http/1.1"),
+    resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
+    client_certificates=ClientCertificates.NOT_TOLD,
+    stop=signal.SIGUSR1,
+    renew=signal.SIGUSR2,
+    passes=_passes,
+    launch=_launch,
+)
