@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from deployments._name import DeploymentName
 from deployments._stacks import TlsStack
@@ -31,6 +32,12 @@ from deployments._types import (
     Workers,
 )
 
+IDLE_S: Final = 150
+"""How long an application's server keeps the idle connection of a proxy: longer than any proxy here does.
+
+Else the server may hang up while a request is on its way to it, which the proxy then has to answer by a 502.
+"""
+
 
 class Speaks(StrEnum):
     """What a proxy says to an application server."""
@@ -43,8 +50,10 @@ class Speaks(StrEnum):
 class Inner:
     """An application server that leaves TLS to a proxy.
 
-    name: without a proxy. summary: goes on with "behind nginx". raw_target: what it hands on of a target that comes
-    unchanged. launch: its files and its command, listening at the site's upstream and trusting nobody but the proxy.
+    name: without a proxy, and the same as of the deployment that serves so by itself, which it is compared with.
+    summary: goes on with "behind nginx". raw_target: what it hands on of a target that comes unchanged. checks_peer:
+    it believes the proxy's address alone; False: whoever reaches its port, which nobody from another machine does.
+    launch: its files and its command, listening at the site's upstream.
     """
 
     name: DeploymentName
@@ -57,6 +66,7 @@ class Inner:
     launch: Callable[[Site], Launch]
     speaks: Speaks = Speaks.HTTP
     over_socket: bool = False
+    checks_peer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
