@@ -11,7 +11,7 @@ Imported by harness; imports certs and device_api's settings, state and ready fi
 """
 
 from deployments._errors import DeploymentError
-from deployments._groups import GROUPS
+from deployments._groups import GROUPS, USUAL_GROUP, group_of
 from deployments._name import DeploymentName
 from deployments._options import AUTH_CHOICES, CLIENT_CERTIFICATE_CHOICES, TLS_CHOICES, ServeOptions
 from deployments._registry import Described, describe, find, names
@@ -36,6 +36,7 @@ __all__ = [
     "CLIENT_CERTIFICATE_CHOICES",
     "GROUPS",
     "TLS_CHOICES",
+    "USUAL_GROUP",
     "Abilities",
     "AskedOfClients",
     "Deployment",
@@ -56,6 +57,7 @@ __all__ = [
     "check",
     "describe",
     "find",
+    "group_of",
     "names",
     "render",
     "start",

@@ -21,6 +21,7 @@ from deployments._types import (
     Deployment,
     Front,
     Handshake,
+    KilledWorker,
     Launch,
     Program,
     RawTarget,
@@ -84,7 +85,11 @@ class Fronted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A proxy that ends TLS. word: in names. passes: what becomes of a target that an application server would keep."""
+    """A proxy that ends TLS. word: in names. passes: what becomes of a target that an application server would keep.
+
+    keeps_sessions: as of a `Front`. refuses, answers: as of a `Deployment`. balances: among processes of a server that
+    has no workers itself.
+    """
 
     word: str
     title: str
@@ -94,24 +99,34 @@ class Proxy:
     alpn: tuple[str, ...]
     resumption: Resumption
     client_certificates: ClientCertificates
+    handshake: Handshake = Handshake.IN_EVENT_LOOP
     stop: signal.Signals
     renew: signal.Signals | tuple[str, ...]
+    keeps_sessions: bool = False
     passes: Callable[[RawTarget], RawTarget]
+    refuses: frozenset[str] = frozenset()
+    answers: frozenset[str] = frozenset()
+    balances: bool = False
     launch: Callable[[Site, Inner], Fronted]
 
 
 def behind(proxy: Proxy, inner: Inner) -> Deployment:
     """Put an application server behind a proxy."""
     name = replace(inner.name, proxy=proxy.word)
+    balances = proxy.balances and inner.workers.several is None
 
     def launch(site: Site) -> Launch:
         app, front = inner.launch(site), proxy.launch(site, inner)
+        more = [inner.launch(replace(site, upstream=each)) for each in site.more_upstreams]
+        if any(each.files != app.files for each in more):
+            raise ValueError("its processes want different files of one name")
         return Launch(
             files={**app.files, **front.files},
             command=app.command,
             environment={**app.environment, **front.environment},
             proxy_command=front.command,
             links={**app.links, **front.links},
+            more_commands=tuple(each.command for each in more),
         )
 
     return Deployment(
@@ -121,7 +136,7 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
         needs=inner.needs,
         programs=(proxy.program,),
         threads=inner.threads,
-        workers=_workers(inner.workers),
+        workers=_BALANCED if balances else _workers(inner.workers),
         abilities=Abilities(
             tls_stack=proxy.tls_stack,
             tls_restriction=proxy.tls_restriction,
@@ -129,15 +144,35 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
             keep_alive=True,
             resumption=proxy.resumption,
             client_certificates=proxy.client_certificates,
-            handshake=Handshake.IN_EVENT_LOOP,
+            handshake=proxy.handshake,
             reload=Reload.ASKED,
             stop_finishes_requests=True,
             stop_status=0,
             raw_target=proxy.passes(inner.raw_target),
         ),
         launch=launch,
-        front=Front(stop=proxy.stop, renew=proxy.renew, over_socket=inner.over_socket),
+        refuses=proxy.refuses,
+        answers=proxy.answers,
+        front=Front(
+            stop=proxy.stop,
+            renew=proxy.renew,
+            keeps_sessions=proxy.keeps_sessions,
+            over_socket=inner.over_socket,
+            over_uwsgi=inner.speaks is Speaks.UWSGI,
+            balances=balances,
+            checks_peer=inner.checks_peer,
+        ),
     )
+
+
+_BALANCED: Final = Workers(
+    several=SeveralWorkers(
+        resumed_by_all=True,
+        killed_worker=KilledWorker.ENDS_ALL,  # nobody watches them but we, who end what is no longer whole
+        stop_finishes_requests=True,
+        stop_status=0,
+    )
+)
 
 
 def _workers(workers: Workers) -> Workers:

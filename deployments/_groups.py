@@ -6,10 +6,22 @@ Checked here because OpenSSL 3.0 does not: it passes over a group that it does n
 import difflib
 from typing import Final
 
+from certs import PINNED_GROUP
 from deployments._errors import DeploymentError
 from deployments._stacks import POST_QUANTUM, SINCE, TlsStack, why_not
 
 GROUPS: Final = tuple(SINCE)
+
+USUAL_GROUP: Final = "usual"
+"""The one that is pinned unless another is asked for; with a TLS stack that has one group alone, that one."""
+
+
+def group_of(stack: TlsStack, wanted: str | None) -> str | None:
+    """Return the group that a TLS stack is to agree on, as it is called in GROUPS; None leaves it to the stack."""
+    if wanted != USUAL_GROUP:
+        return wanted
+    groups = [group for group in SINCE if why_not(stack, group) is None]
+    return groups[0] if len(groups) == 1 else PINNED_GROUP
 
 
 def check_group(group: str, *, tls_1_2_only: bool) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
-from certs import PINNED_GROUP, KeyKind, TlsVersion
+from certs import KeyKind, TlsVersion
 from deployments._errors import DeploymentError
-from deployments._groups import check_group
+from deployments._groups import USUAL_GROUP, check_group
 from deployments._types import AskedOfClients
 from device_api.settings import Auth, ClientCertificates
 
@@ -33,7 +33,7 @@ class ServeOptions:
     tls: str = "1.2+1.3"  # one of TLS_CHOICES
     auth: str = "digest"  # one of AUTH_CHOICES
     certificate_kind: KeyKind = KeyKind.ECDSA_P256
-    group: str | None = PINNED_GROUP  # of the key exchange; one of GROUPS; None leaves the choice to the TLS stack
+    group: str | None = USUAL_GROUP  # of the key exchange; or one of GROUPS; None leaves the choice to the TLS stack
     client_ca: Path | None = None  # PEM; clients are asked for a certificate of it
     client_certificates: str = "required"  # one of CLIENT_CERTIFICATE_CHOICES; only with client_ca
     added_cpu_us: float = 0.0  # that the device burns in every request, for a check of whatever measures it
@@ -49,7 +49,7 @@ class ServeOptions:
             raise DeploymentError("client certificates are not asked for without a CA; name it with --client-ca")
         if not 0 <= self.port <= 65535:
             raise DeploymentError(f"port {self.port} is not a port; give 0 (any free one) to 65535")
-        if self.group is not None:
+        if self.group not in (None, USUAL_GROUP):
             check_group(self.group, tls_1_2_only=self.tls == "1.2")
         if self.threads is not None and self.threads < 1:
             raise DeploymentError(f"{self.threads} threads are too few; give 1 or more")

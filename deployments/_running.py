@@ -91,7 +91,9 @@ class RunningServer:
     def reload(self) -> None:
         """Serve the certificate that its files now hold: new connections see it within a second.
 
-        Nobody's connection or request is lost. Raises DeploymentError where only a restart does it.
+        Nobody's connection or request is lost. Only with Reload.SIGHUP it takes until new workers have followed the old
+        ones; these, as a proxy's, close connections that are idle, and cut those that are just being made. Raises
+        DeploymentError where only a restart does it.
         """
         if self._reload is Reload.RESTART:
             raise DeploymentError(f"{self.name} reads its certificate only when it starts; stop it, and start it again")
@@ -99,6 +101,8 @@ class RunningServer:
             self._renew(self._front)
         elif self._reload in (Reload.SIGHUP, Reload.WATCHED_OR_SIGHUP):
             self._together.facing.send_signal(signal.SIGHUP)
+        elif self._reload is Reload.SIGUSR1:
+            self._together.facing.send_signal(signal.SIGUSR1)
 
     def _renew(self, front: Front) -> None:
         if isinstance(front.renew, signal.Signals):
@@ -112,8 +116,8 @@ class RunningServer:
     def stop(self, grace_s: float = 10.0) -> int:
         """End it and whatever it started; return its exit status, negative for a signal.
 
-        SIGTERM, then after `grace_s` SIGKILL. What status a good stop has depends on the server
-        (`abilities.stop_status`). A second call changes nothing.
+        SIGTERM, or the signal that its deployment or proxy names, then after `grace_s` SIGKILL. What status a good stop
+        has depends on the server (`abilities.stop_status`). A second call changes nothing.
         """
         try:
             return self._together.stop(grace_s)

@@ -36,13 +36,14 @@ class TlsStack(StrEnum):
     SYSTEM = "the system's OpenSSL"  # a proxy's, linked when it starts
     GO = "Go"
     RUSTLS = "rustls"
+    UWSGI = "uWSGI with the system's OpenSSL"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyExchange:
     """What a TLS stack can do here with key-exchange groups."""
 
-    openssl: str | None  # its version; None: it is no OpenSSL
+    openssl: str | None  # its version; None: it is no OpenSSL, or that decides nothing here
     default: str  # what it agrees on, if nothing is pinned, with a client that has all groups
     groups: tuple[str, ...]  # those that can be pinned
     pinned_by: str
@@ -54,12 +55,18 @@ def key_exchange(stack: TlsStack) -> KeyExchange:
     post_quantum_refusal = why_not(stack, POST_QUANTUM)
     return KeyExchange(
         openssl=None if stack in _OTHERS else _dotted(_openssl(stack)),
-        # OpenSSL 3.5 came with the post-quantum group at the head of its default list.
-        default="X25519" if post_quantum_refusal else POST_QUANTUM,
+        default=_default(stack, post_quantum_refusal),
         groups=tuple(group for group in SINCE if why_not(stack, group) is None),
         pinned_by=_OTHERS[stack].pinned_by if stack in _OTHERS else "OPENSSL_CONF of its process",
         post_quantum_refusal=post_quantum_refusal,
     )
+
+
+def _default(stack: TlsStack, post_quantum_refusal: str | None) -> str:
+    if stack in _OTHERS:
+        return _OTHERS[stack].groups[0]
+    # OpenSSL 3.5 came with the post-quantum group at the head of its default list.
+    return "X25519" if post_quantum_refusal else POST_QUANTUM
 
 
 def why_not(stack: TlsStack, group: str) -> str | None:
@@ -75,7 +82,7 @@ def why_not(stack: TlsStack, group: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    """A stack that is no OpenSSL: what can be pinned, and why nothing else."""
+    """A stack that heeds no OPENSSL_CONF: what can be pinned, its own choice first, and why nothing else."""
 
     groups: tuple[str, ...]
     pinned_by: str
@@ -93,6 +100,8 @@ _OTHERS: Final[Mapping[TlsStack, _Other]] = {
     ),
     # It takes no configuration, and this is what it agrees on.
     TlsStack.RUSTLS: _Other(("X25519",), "nothing, it is its own choice", "cannot be chosen: rustls takes no group"),
+    # It sets this curve itself (SSL_CTX_set_tmp_ecdh), after OpenSSL has read its configuration.
+    TlsStack.UWSGI: _Other(("P-256",), "nothing, it is set in uWSGI's source", "cannot be chosen: uWSGI sets P-256"),
 }
 
 

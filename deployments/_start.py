@@ -3,23 +3,25 @@
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import certs
 from certs import CertificateError
 from deployments._errors import DeploymentError
-from deployments._groups import check_group_of
+from deployments._groups import check_group_of, group_of
 from deployments._name import DeploymentName
 from deployments._options import ServeOptions
 from deployments._process import ServerProcess
-from deployments._readiness import NotReadyError, wait_until_ready
+from deployments._readiness import NotReadyError, Refusal, wait_until_app_answers, wait_until_ready
 from deployments._registry import describe
 from deployments._running import RunningServer, log_tail
 from deployments._stacks import TlsStack, why_not
 from deployments._together import Together
-from deployments._types import Deployment, Rendered, Site, Upstream
+from deployments._types import ClientCertificates, Deployment, Rendered, Site, Upstream
 from device_api.settings import Settings, SettingsError
 from device_api.state import StateError, open_state
 from digest_auth import ShmReplayStore, StoreUnavailableError
@@ -30,7 +32,10 @@ _SOCKET: Final = "app.sock"
 _PORT_TRIES: Final = 3  # another program may take a free port between our choice and the server's bind
 
 # A measured server must not depend on what happens to be set in the shell that measures.
-_NOT_INHERITED: Final = ("DEVICE_", "FLASK_", "QUART_", "WERKZEUG_", "GUNICORN_", "UVICORN_", "HYPERCORN_")
+_NOT_INHERITED: Final = (
+    *("DEVICE_", "FLASK_", "QUART_"),
+    *("WERKZEUG_", "GUNICORN_", "UVICORN_", "HYPERCORN_", "GRANIAN_"),
+)
 _NOT_INHERITED_NAMES: Final = frozenset({"WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "OPENSSL_CONF"})
 
 
@@ -49,7 +54,7 @@ def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendere
     files = {
         **launch.files,
         _ENVIRONMENT_FILE: "".join(f"{name}={_quoted(value)}\n" for name, value in environment.items()),
-        _OPENSSL_FILE: certs.openssl_configuration(options.group),
+        _OPENSSL_FILE: certs.openssl_configuration(group_of(deployment.abilities.tls_stack, options.group)),
     }
     return Rendered(
         files=files,
@@ -57,6 +62,7 @@ def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendere
         environment=environment,
         proxy_command=launch.proxy_command,
         links=launch.links,
+        more_commands=launch.more_commands,
     )
 
 
@@ -67,10 +73,15 @@ def check(name: str | DeploymentName, options: ServeOptions) -> Deployment:
     if described.missing:
         missing = " and ".join(described.missing)
         raise DeploymentError(f"{deployment.name} needs {missing}, not installed here; {deployment.install}")
+    hindrance = deployment.hindrance()
+    if hindrance is not None:
+        raise DeploymentError(f"{deployment.name} {hindrance}")
     deployment.threads.chosen(deployment.name, options.threads)
     deployment.workers.check(deployment.name, options.workers)
-    if options.group is not None and options.tls_versions:
-        check_group_of(deployment.abilities.tls_stack, options.group)
+    deployment.check_tls(options.tls)
+    group = group_of(deployment.abilities.tls_stack, options.group)
+    if group is not None and options.tls_versions:
+        check_group_of(deployment.abilities.tls_stack, group)
     return deployment
 
 
@@ -98,8 +109,10 @@ def start(
     except (StateError, CertificateError) as error:
         raise DeploymentError(str(error)) from error
     for _ in range(_PORT_TRIES):
-        folder = tempfile.TemporaryDirectory(prefix=f"bench-{deployment.name}-")
+        # Its name is that of shared memory too, which may have no @.
+        folder = tempfile.TemporaryDirectory(prefix=f"bench-{str(deployment.name).replace('@', '-')}-")
         try:
+            upstream, *more_upstreams = _upstreams(deployment, options.workers, Path(folder.name)) or (None,)
             site = Site(
                 folder=Path(folder.name),
                 host=options.host,
@@ -109,8 +122,9 @@ def start(
                 client_certificates=options.asked_of_clients,
                 threads=threads,
                 workers=options.workers,
-                group=options.group,
-                upstream=_upstream(deployment, Path(folder.name)),
+                group=group_of(deployment.abilities.tls_stack, options.group),
+                upstream=upstream,
+                more_upstreams=tuple(more_upstreams),
             )
             log_file = log or site.folder / "server.log"
             together = _started(deployment, options, site, log_file, cpus, startup_timeout_s, state.ca_file)
@@ -151,24 +165,43 @@ def _started(
     timeout_s: float,
     ca_file: Path,
 ) -> Together:
-    """Write the files, start the server, wait for its first answer; stop it again if there is none."""
+    """Write the files, start the server and who stands in front, wait for an answer; stop both if there is none."""
     rendered = render(deployment, options, site)
     _check_settings(rendered.environment)
     _write(rendered, site.folder)
     context = certs.client_context(ca_file, versions=site.tls_versions) if site.certificate else None
-    together = _processes(deployment, rendered, site, log, cpus)
+    process = partial(
+        ServerProcess,
+        environment={**_inherited(os.environ), **rendered.environment},
+        folder=site.folder,
+        log=log,
+        cpus=cpus,
+    )
+    together = Together(
+        process(rendered.command, remains=_replay_table(rendered.environment)), app_stop=deployment.stop
+    )
+    until_s = time.monotonic() + timeout_s
     try:
+        for command in rendered.more_commands:
+            together = together.beside(process(command))
+        front, upstream = deployment.front, site.upstream
+        if front is not None and upstream is not None and rendered.proxy_command is not None:
+            # Not before: it would answer, and log, that nobody is there.
+            for each in (upstream, *site.more_upstreams):
+                left_s = until_s - time.monotonic()
+                wait_until_app_answers(together, each, over_uwsgi=front.over_uwsgi, timeout_s=left_s)
+            together = together.behind(process(rendered.proxy_command), front.stop)
         wait_until_ready(
             together,
             site.reachable_host,
             site.port,
             context,
-            refuses=_refuses_us(options),
-            timeout_s=timeout_s,
+            refusal=_refusal_of_us(deployment, options, site.group),
+            timeout_s=until_s - time.monotonic(),
         )
     except NotReadyError as error:
         together.stop(0.0)
-        if options.port == 0 and error.status is not None and not _is_free(site.host, site.port):
+        if error.status is not None and _was_taken(options, site):
             raise _PortTakenError from error
         raise _not_ready(deployment, error, log_tail(log), timeout_s) from error
     except BaseException:
@@ -177,36 +210,16 @@ def _started(
     return together
 
 
-def _processes(
-    deployment: Deployment, rendered: Rendered, site: Site, log: Path, cpus: frozenset[int] | None
-) -> Together:
-    """Start the application's server and the proxy in front of it; they share processors and log."""
-    environment = {**_inherited(os.environ), **rendered.environment}
-    app = ServerProcess(
-        rendered.command,
-        environment=environment,
-        folder=site.folder,
-        log=log,
-        cpus=cpus,
-        remains=_replay_table(rendered.environment),
-    )
-    if rendered.proxy_command is None or deployment.front is None:
-        return Together(app)
-    try:
-        proxy = ServerProcess(rendered.proxy_command, environment=environment, folder=site.folder, log=log, cpus=cpus)
-    except BaseException:
-        app.stop(0.0)
-        raise
-    return Together(app, proxy, proxy_stop=deployment.front.stop)
-
-
-def _upstream(deployment: Deployment, folder: Path) -> Upstream | None:
-    """Return where the application listens behind a proxy; None where it has none."""
+def _upstreams(deployment: Deployment, workers: int, folder: Path) -> tuple[Upstream, ...]:
+    """Return where the processes of the application listen behind a proxy; none where it has none."""
     if deployment.front is None:
-        return None
+        return ()
     if deployment.front.over_socket:
-        return Upstream(socket=folder / _SOCKET)
-    return Upstream(port=_port("127.0.0.1", 0))
+        return (Upstream(socket=folder / _SOCKET),)
+    ports: set[int] = set()
+    while len(ports) < (workers if deployment.front.balances else 1):
+        ports.add(_port("127.0.0.1", 0))
+    return tuple(Upstream(port=port) for port in ports)
 
 
 def _replay_table(environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -222,11 +235,23 @@ def _replay_table(environment: Mapping[str, str]) -> tuple[Path, ...]:
     return (table.path,)
 
 
-def _refuses_us(options: ServeOptions) -> bool:
-    """Say whether this process can be no client of the server: for want of a certificate, or of the group."""
+def _refusal_of_us(deployment: Deployment, options: ServeOptions, group: str | None) -> Refusal | None:
+    """Return how the server refuses this process, for want of a certificate or of the group; None: it does not."""
+    if group is not None and why_not(TlsStack.STDLIB, group) is not None:
+        return Refusal.BY_ALERT
     asked = options.asked_of_clients
-    return (asked is not None and asked.required) or (
-        options.group is not None and why_not(TlsStack.STDLIB, options.group) is not None
+    if asked is None or not asked.required:
+        return None
+    answers = deployment.abilities.client_certificates is ClientCertificates.ANSWERED
+    return Refusal.BY_ANSWER if answers else Refusal.BY_ALERT
+
+
+def _was_taken(options: ServeOptions, site: Site) -> bool:
+    """Say whether another program has a port that was free when we chose it."""
+    ours = options.port == 0
+    return (ours and not _is_free(site.host, site.port)) or any(
+        upstream is not None and upstream.socket is None and not _is_free(upstream.host, upstream.port)
+        for upstream in (site.upstream, *site.more_upstreams)
     )
 
 

@@ -25,6 +25,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["py"] = _literal
     environment.filters["nginx"] = _nginx_string
+    environment.filters["apache"] = _apache_string
+    environment.filters["uwsgi"] = _uwsgi_value
     environment.filters["haproxy"] = _haproxy_word
     environment.filters["caddy"] = _caddy_string
     return environment
@@ -56,6 +58,15 @@ def _nginx_string(value: object) -> str:
     return f'"{escaped}"'
 
 
+def _apache_string(value: object) -> str:
+    """Write a value as a quoted word of Apache's: a backslash escapes itself and the quote; `${` begins a variable."""
+    text = str(value)
+    if "${" in text or "\n" in text:
+        raise DeploymentError(f"{text!r}: Apache cannot be told of a path with ${{ or a line end; choose another")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _caddy_string(value: object) -> str:
     """Write a value as a token of a Caddyfile: between backquotes all is literal but variables, in braces."""
     text = str(value)
@@ -72,3 +83,14 @@ def _haproxy_word(value: object) -> str:
     for letter in '\\"$':
         text = text.replace(letter, f"\\{letter}")
     return '"' + text.replace("\n", "\\n").replace("\r", "\\r") + '"'
+
+
+def _uwsgi_value(value: object) -> str:
+    """Write a value for uWSGI's ini, which knows no quoting: commas divide, per cent signs and brackets replace."""
+    text = str(value)
+    if any(mark in text for mark in (",", "%", "$(", "@(", "\n")) or text != text.strip():
+        raise DeploymentError(
+            f"{text!r}: uWSGI cannot be told of a path with a comma, a per cent sign, $(, @(, a line end or a space at "
+            "either end; choose another"
+        )
+    return text

@@ -50,6 +50,7 @@ class Site:
         None  # of the key exchange, for TLS stacks that OPENSSL_CONF does not tell; None: their own choice
     )
     upstream: Upstream | None = None  # of a deployment behind a proxy, which has host, port and TLS
+    more_upstreams: tuple[Upstream, ...] = ()  # of further processes of the application, among which its proxy chooses
 
     @property
     def authority(self) -> str:
@@ -80,6 +81,7 @@ class Rendered:
     environment: Mapping[str, str]  # all that the server needs beyond a bare environment
     proxy_command: tuple[str, ...] | None = None  # run there too; None: nobody stands in front
     links: Mapping[str, Path] = field(default_factory=dict)  # name inside the site's folder: file that it leads to
+    more_commands: tuple[tuple[str, ...], ...] = ()  # of further processes of the application
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +96,16 @@ class Launch:
     environment: Mapping[str, str]
     proxy_command: tuple[str, ...] | None = None
     links: Mapping[str, Path] = field(default_factory=dict)
+    more_commands: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program of the system that a deployment needs, and the Debian package that brings it."""
+    """A program of the system that a deployment needs, or a module of one, and the Debian package that brings it."""
 
     name: str
     package: str
+    file: str | None = None  # where a module is; None: it is a program, and found as a shell finds one
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,7 @@ class ClientCertificates(StrEnum):
 
     TOLD = "verified, told to the app"
     NOT_TOLD = "verified, not told to the app"
+    ANSWERED = "verified, not told to the app; who is refused gets a 400 for each request"  # not an alert
 
 
 class Reload(StrEnum):
@@ -172,7 +177,8 @@ class Reload(StrEnum):
 
     WATCHED = "watched"  # within a second; SIGHUP does something else, mostly the worst
     WATCHED_OR_SIGHUP = "watched, SIGHUP"  # within a second, or at once by the signal
-    SIGHUP = "SIGHUP"
+    SIGHUP = "SIGHUP"  # by new workers; the old ones cut connections that are idle, and those that are just being made
+    SIGUSR1 = "SIGUSR1"
     ASKED = "told to reload"  # by a signal or a command of its own; RunningServer.reload knows it
     RESTART = "restart"
 
@@ -184,8 +190,9 @@ class RawTarget(StrEnum):
     LOST_QUESTION_MARK = "exact but for a bare ? at its end"
     PATH_AND_QUERY = "exact but for scheme and host"  # so Digest refuses absolute-form
     ONE_LEADING_SLASH = "exact but for a second leading slash, and scheme and host"
-    ORIGIN_FORM_ALONE = "exact; absolute-form and a bare ? at its end get 400"
+    ORIGIN_FORM_ALONE = "exact; absolute-form and two leading slashes get 400"
     ORIGIN_FORM = "exact but for a bare ? at its end, and scheme and host"  # so Digest refuses absolute-form
+    REBUILT = "put together again: escapes are lost"  # so Digest refuses all that need not be, slashes, absolute-form
     VALID_PATH_AND_QUERY = "exact but for scheme and host, and a path that is no URL's"  # Digest refuses both
     VALID_ORIGIN_FORM = "exact but for a bare ? at its end, scheme and host, and a path that is no URL's"
 
@@ -220,6 +227,7 @@ class Abilities:
     stop_finishes_requests: bool  # at SIGTERM, within the server's own patience
     stop_status: int  # of a stop by SIGTERM that went well; negative: the signal that it ends by
     raw_target: RawTarget
+    http_3: bool = False  # over QUIC, at the same port; TLS 1.3 alone
 
     @property
     def key_exchange(self) -> KeyExchange:
@@ -229,11 +237,19 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """How the proxy in front of an application is told things. over_socket: whether a UNIX socket is between them."""
+    """How the proxy in front of an application is told things, and what stands between the two."""
 
     stop: signal.Signals  # at which it finishes what it forwards, and ends
     renew: signal.Signals | tuple[str, ...]  # or a command, run in the site's folder, at which it reads certificates
-    over_socket: bool = False
+    keeps_sessions: bool = False  # whether a session from before is resumed after that
+    over_socket: bool = False  # a UNIX socket is between them; False: a TCP port
+    over_uwsgi: bool = False  # they speak uwsgi; False: HTTP
+    balances: bool = False  # each worker is a process of its own, at a port of its own; False: the server has workers
+    checks_peer: bool = False  # the application believes the proxy's address alone; False: who reaches its port
+
+
+def _no_hindrance() -> str | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +266,16 @@ class Deployment:
     abilities: Abilities
     launch: Callable[[Site], Launch]
     front: Front | None = None  # None: the application's server faces the clients itself
+    refuses: frozenset[str] = frozenset()  # targets, as "/%", that get a 400 and no application sees
+    answers: frozenset[str] = frozenset()  # targets, as "*" of OPTIONS, that get a 200 and no application sees
+    stop: signal.Signals = signal.SIGTERM  # at which the application's server finishes what it does, if any does that
+    tls_refusals: Mapping[str, str] = field(default_factory=dict)  # choice of TLS versions: why it cannot be had
+    hindrance: Callable[[], str | None] = _no_hindrance  # why it cannot run here with all installed; follows its name
+
+    def check_tls(self, wanted: str) -> None:
+        """Refuse a choice of TLS versions that cannot be had. Raises DeploymentError."""
+        if wanted in self.tls_refusals:
+            raise DeploymentError(f"{self.name} cannot serve TLS {wanted} alone: {self.tls_refusals[wanted]}")
 
     @property
     def install(self) -> str:

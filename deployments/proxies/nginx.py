@@ -1,8 +1,12 @@
-"""nginx 1.22 in front: TLS by the system's OpenSSL, HTTP/2, one worker process, which sleeps on one event loop.
+"""nginx 1.22 in front: TLS by the system's OpenSSL, HTTP/2, as many workers as the application, an event loop in each.
 
 Nothing is buffered, so that uploads and streams reach the application while they come, and the target is passed on as
-it was sent: `proxy_pass` without a path, `merge_slashes off`. What clients say of themselves in X-Forwarded-* is
-replaced. At SIGQUIT it finishes what it forwards; at SIGHUP it takes new certificates and closes nobody's request.
+it was sent: `proxy_pass` without a path, `merge_slashes off`. A percent sign that begins no escape, %00 and `*` get
+400 from nginx itself. What clients say of themselves in X-Forwarded-* is replaced.
+
+At SIGQUIT it finishes what it forwards; at SIGHUP new workers take new certificates, and the old ones finish. With the
+certificate new ticket keys are made (1.23.2 was the first that keeps them beside the sessions in shared memory), so a
+ticket from before buys a full handshake. Its workers share both: a session is resumed by all of them.
 """
 
 import os
@@ -49,9 +53,10 @@ PROXY: Final = Proxy(
     tls_restriction="ssl_protocols",
     alpn=("h2", "http/1.1"),
     resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=True, tls_1_3_ticket=True),
-    client_certificates=ClientCertificates.NOT_TOLD,
+    client_certificates=ClientCertificates.ANSWERED,
     stop=signal.SIGQUIT,
     renew=signal.SIGHUP,
     passes=_passes,
+    refuses=frozenset({"*", "/%", "/%00"}),
     launch=_launch,
 )
