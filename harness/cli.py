@@ -31,6 +31,7 @@ _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 # Where each command is: module in harness.commands, name in it. In the order of a first visit.
 _COMMANDS: Final = {
+    "doctor": ("doctor", "doctor"),
     "list": ("list", "list_deployments"),
     "serve": ("serve", "serve"),
     "probe": ("probe", "probe"),
@@ -46,6 +47,7 @@ _FIRST_STEPS = """\
 bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is best served.
 
   bench run            measure (about 9 minutes) and write a report
+  bench doctor         is this machine fit to measure on, and what does it lack?
   bench list           every way to serve the API, and what each can do
   bench serve NAME     serve it in one of them, to look at
   bench probe URL      what one handshake and one request take

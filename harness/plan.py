@@ -36,6 +36,8 @@ SLICE_S = 0.25  # the generator records four times a second; windows are made of
 DEFAULT_HALF_WIDTH = 0.02
 DEFAULT_P99_MS = 250.0
 
+FILES_BESIDE_CLIENTS = 100  # open files of a generator or a server that are no connections
+
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class ServerKey:
@@ -151,6 +153,16 @@ class Plan:
     def servers(self) -> tuple[ServerKey, ...]:
         """The server starts of one block, in the order of the plan."""
         return tuple(dict.fromkeys(cell.server for cell in self.cells))
+
+    @property
+    def connections(self) -> int:
+        """How many its widest trial has."""
+        return max([*(cell.load.clients for cell in self.cells), *(search.clients for search in self.searches)])
+
+    @property
+    def open_files(self) -> int:
+        """What one process, generator or server, may have open at a time."""
+        return self.connections + FILES_BESIDE_CLIENTS
 
     def cells_on(self, server: ServerKey) -> tuple[Cell, ...]:
         """Return the cells that are measured on one server start."""

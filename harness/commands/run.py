@@ -38,7 +38,6 @@ from harness.trial_log import TrialLog
 from harness.trials import RunHeader, read_run
 
 GUESSED_OVERHEAD_S: Final = 1.5  # of a trial: starting the generator, warm-up, its share of a server start
-_FILES_BESIDE_CLIENTS: Final = 100  # open files of a generator or a server that are no connections
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -112,8 +111,7 @@ def _check(plan: Plan, state: Path, lab: RealLab) -> None:
     kinds = {KeyKind(server.certificate_kind) for server in servers if server.uses_tls}
     for kind in KeyKind if plan.handshake_blocks else kinds:
         device.certificate(kind)
-    clients = [*(cell.load.clients for cell in plan.cells), *(search.clients for search in plan.searches)]
-    _allow_open_files(max(clients) + _FILES_BESIDE_CLIENTS)
+    _allow_open_files(plan.open_files)
 
 
 def _allow_open_files(needed: int) -> None:

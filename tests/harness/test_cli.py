@@ -31,7 +31,7 @@ class TestFirstVisit:
         for name in bench.list_commands(click.Context(bench)):
             assert f"bench {name}" in shown
 
-    @pytest.mark.parametrize("name", ["list", "serve", "probe", "handshakes", "run", "report", "compare"])
+    @pytest.mark.parametrize("name", ["doctor", "list", "serve", "probe", "handshakes", "run", "report", "compare"])
     def test_every_command_has_help(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert run_command([name, "--help"]) == 0
         assert f"Usage: bench {name}" in capsys.readouterr().out
