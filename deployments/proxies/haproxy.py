@@ -1,6 +1,4 @@
-"""HAProxy 2.6 in front: TLS by the system's OpenSSL, HTTP/2; a master watches one worker.
-
-That has as many threads as it is given processors, its own default (`nbthread` in its manual).
+"""HAProxy 2.6 in front: TLS by the system's OpenSSL, HTTP/2; a thread for each worker of the application, and a master.
 
 It wants a certificate's key in the same file, or in one with `.key` after its name: two links in the site's folder lead
 to the files that are there, so that no copy of a key is made and a renewed pair is found. At SIGUSR2 the master starts
@@ -8,7 +6,9 @@ another worker, which gets the listening sockets from the one before; that one a
 clients that keep their connection to make a new one (`idle-close-on-response`: otherwise it hangs up, and a request
 that comes at that moment is lost). At SIGUSR1 the same happens without another worker.
 
-The target is passed on as it was sent, absolute-form too. What clients say of themselves in X-Forwarded-* is replaced.
+The target is passed on as it was sent, absolute-form too, unless its host is another than the Host field's: that gets
+400, and so does a host with a query after it, which it takes for one. What clients say of themselves in X-Forwarded-*
+is replaced.
 """
 
 import signal
@@ -28,8 +28,8 @@ _PROGRAM: Final = Program("haproxy", "haproxy")
 
 
 def _launch(site: Site, inner: Inner) -> Fronted:
-    if inner.speaks is not Speaks.HTTP:
-        raise ValueError(f"HAProxy knows no {inner.speaks}")
+    if inner.speaks is not Speaks.HTTP or inner.over_socket:
+        raise ValueError("its template speaks HTTP over TCP alone")
     configuration = render_template(
         "haproxy.cfg.j2",
         site=site,
@@ -62,5 +62,7 @@ PROXY: Final = Proxy(
     stop=signal.SIGUSR1,
     renew=signal.SIGUSR2,
     passes=_passes,
+    balances=True,
+    refuses=frozenset({"https://localhost?a"}),
     launch=_launch,
 )

@@ -47,7 +47,7 @@ INNER: Final = Inner(
     summary="Waitress's threads",
     needs=("waitress", "flask"),
     threads=Threads(16, "16 threads"),
-    workers=Workers(refusal="Waitress is one process; serve flask-gunicorn-gthread@nginx"),
+    workers=Workers(refusal="Waitress is one process; serve flask-waitress@haproxy"),
     raw_target=RawTarget.EXACT,
     launch=_launch,
     checks_peer=True,
