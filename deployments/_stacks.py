@@ -36,7 +36,7 @@ class TlsStack(StrEnum):
     SYSTEM = "the system's OpenSSL"  # a proxy's, linked when it starts
     GO = "Go"
     RUSTLS = "rustls"
-    UWSGI = "uWSGI with the system's OpenSSL"
+    UWSGI = "uWSGI"  # in its own way, with the system's OpenSSL
 
 
 @dataclass(frozen=True, slots=True)

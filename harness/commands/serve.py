@@ -64,8 +64,8 @@ class _StopRequestedError(BaseException):
 @click.option(
     "--group",
     type=click.Choice((*deployments.GROUPS, _OWN_CHOICE)),
-    default=PINNED_GROUP,
-    show_default=True,
+    default=None,
+    show_default=f"{PINNED_GROUP}, or the only one that a server has",
     help="Key-exchange group; 'default' leaves it to the TLS stack.",
 )
 @click.option(
@@ -93,7 +93,7 @@ def serve(
     tls: str,
     auth: str,
     certificate_kind: str,
-    group: str,
+    group: str | None,
     client_ca: Path | None,
     client_certificates: str,
 ) -> None:
@@ -106,7 +106,7 @@ def serve(
         tls=tls,
         auth=auth,
         certificate_kind=KeyKind(certificate_kind),
-        group=None if group == _OWN_CHOICE else group,
+        group=None if group == _OWN_CHOICE else group or deployments.USUAL_GROUP,
         client_ca=client_ca,
         client_certificates=client_certificates,
     )
@@ -154,8 +154,9 @@ def _introduce(running: deployments.RunningServer, options: deployments.ServeOpt
     if running.ca_file is not None:
         click.echo(f"CA certificate: {running.ca_file}")
         curl += ["--cacert", shlex.quote(str(running.ca_file))]
-    if running.ca_file is not None and options.group not in (None, PINNED_GROUP):
-        click.echo(f"clients need the key-exchange group {options.group}")  # which their TLS may be too old for
+    group = deployments.group_of(deployment.abilities.tls_stack, options.group)
+    if running.ca_file is not None and group not in (None, PINNED_GROUP):
+        click.echo(f"clients need the key-exchange group {group}")  # which their TLS may be too old for
     if options.client_ca is not None:
         click.echo(f"clients {_ASKED[options.client_certificates]} a certificate of: {options.client_ca}")
         curl += ["--cert", "CLIENT.pem", "--key", "CLIENT-KEY.pem"] if options.client_certificates == "required" else []
