@@ -57,7 +57,7 @@ def _launch(place: Site) -> Launch:
         threads=place.threads,
         tls=TemplateTls.of(place),
     )
-    script = render_template("application.wsgi.j2", name=_NAME, packages=site.getsitepackages())
+    script = render_template("uwsgi_application.wsgi.j2", name=_NAME, packages=site.getsitepackages())
     return Launch(
         files={_FILE: configuration, _SCRIPT: script},
         command=(which(_PROGRAM.name) or _PROGRAM.name, "--ini", _FILE),
