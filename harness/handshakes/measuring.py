@@ -35,7 +35,7 @@ from harness.line_process import LineProcess
 from harness.undisturbed import least_disturbed
 
 ROUNDS: Final = 4
-BLOCK_S: Final = 9.0  # about what a block takes
+BLOCK_S: Final = 6.0  # about what a block takes
 _ANSWER_LIMIT_S: Final = 60.0  # far beyond what any answer takes
 
 # A client of TLS 1.2 has to name the curve of an ECDSA certificate among its groups (RFC 8422 section 5.1.1); it comes

@@ -35,8 +35,8 @@ _MOST_STEPS: Final = 10  # of a handshake; TLS 1.2 takes 2, and so does 1.3
 _READ_AT_ONCE: Final = 16384  # as our servers do
 
 # A batch should be short beside the time of a subject. What signs longer than its caches take to fill needs no company.
-_USUALLY_AT_ONCE: Final = 16
-_AT_ONCE: Final = {KeyKind.RSA_2048: 8, KeyKind.RSA_4096: 2}  # of full handshakes
+_USUALLY_AT_ONCE: Final = 8
+_AT_ONCE: Final = {KeyKind.RSA_2048: 6, KeyKind.RSA_4096: 2}  # of full handshakes
 
 ThreadClock = Callable[[], int]
 

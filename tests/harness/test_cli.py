@@ -139,7 +139,7 @@ class TestHandshakes:
     def test_tables(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert run_command(["handshakes", "--seed", "7"]) == 0
         shown = capsys.readouterr()
-        assert shown.err.startswith("6 blocks, about 24 s; seed 7\n")
+        assert shown.err.startswith("6 blocks, about 36 s; seed 7\n")
         assert "TLS 1.3 · RSA-4096 · full" in shown.out
         assert "16,384 bytes read" in shown.out
         assert "standard library (OpenSSL 3.0.22)" in " ".join(shown.out.split())
@@ -164,7 +164,7 @@ class TestLiveHandshakes:
     def test_table(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert run_command(["handshakes", "--deployment", "flask-threaded", "--seed", "7"]) == 0
         shown = capsys.readouterr()
-        assert shown.err.startswith("flask-threaded: 6 blocks, about 72 s; seed 7\n")
+        assert shown.err.startswith("flask-threaded: 6 blocks, about 144 s; seed 7\n")
         assert "TLS 1.3 · ECDSA P-256 · full, hello retried" in shown.out
 
     def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -220,7 +220,7 @@ class TestBuiltIn:
         assert plan.measuring_s < 300
         assert plan.blocks >= 6
         assert plan.handshake_blocks >= 6
-        assert plan.handshake_blocks * BLOCK_S <= 25
+        assert plan.handshake_blocks * BLOCK_S <= 36
         assert plan.budget_s <= 300
 
     def test_the_full_plan_measures_four_fifths_of_its_time(self) -> None:
