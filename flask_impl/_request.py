@@ -7,7 +7,8 @@ running them with `%2F`, `//`, `%7E`, a lone `?` and absolute-form:
                    http.server, and such a request is refused by Digest, unless a request handler of one's own takes
                    the target from the request line (deployments has one in its template)
     REQUEST_URI    waitress, uWSGI, mod_wsgi (with AllowEncodedSlashes NoDecode), cheroot: exact
-    neither        granian's WSGI: Digest cannot be checked there
+    neither        granian's WSGI: Digest cannot be checked there, unless something before the application puts a target
+                   together (deployments has a function for that in its template)
 """
 
 from typing import Final, cast

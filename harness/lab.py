@@ -122,6 +122,7 @@ class RealLab:
         deployment = described.deployment
         deployment.threads.chosen(deployment.name, options.threads)
         deployment.workers.check(deployment.name, options.workers)
+        deployment.check_tls(options.tls)
         if described.missing:
             missing = " and ".join(described.missing)
             raise UserError(f"{deployment.name} needs {missing}, not installed here", hint=deployment.install)

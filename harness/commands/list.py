@@ -76,10 +76,14 @@ def _grouped(warnings: Iterable[tuple[DeploymentName, str | None]]) -> Iterator[
 def _post_quantum_notes(described: Sequence[Described]) -> Iterator[str]:
     """Yield who has post-quantum key exchange, and why others have not; nothing where all have."""
     installed = [item.deployment for item in described if not item.missing]
-    refusals = {str(one.name): one.abilities.key_exchange.post_quantum_refusal for one in installed}
-    able = ", ".join(name for name, refusal in refusals.items() if refusal is None) or "nothing here"
-    for refusal in dict.fromkeys(refusal for refusal in refusals.values() if refusal is not None):
-        yield f"post-quantum key exchange: by default with {able}; with the others it {refusal}"
+    names: dict[str | None, list[str]] = {}
+    for one in installed:
+        names.setdefault(one.abilities.key_exchange.post_quantum_refusal, []).append(str(one.name))
+    able = ", ".join(names.pop(None, ())) or "nothing here"
+    refusals = sorted(names, key=lambda refusal: len(names[refusal]))
+    if refusals:
+        fewer = "".join(f"; with {', '.join(names[refusal])} it {refusal}" for refusal in refusals[:-1])
+        yield f"post-quantum key exchange: by default with {able}{fewer}; with the others it {refusals[-1]}"
 
 
 def _overview(shown: Sequence[Deployment], width: int) -> Table:
@@ -146,7 +150,8 @@ def _details(described: Described) -> Iterator[tuple[str, str]]:
 _RENEWAL: Final[Mapping[deployments.Reload, str]] = {
     deployments.Reload.WATCHED: "noticed within a second, without a restart or a signal",
     deployments.Reload.WATCHED_OR_SIGHUP: "noticed within a second, and read at once at SIGHUP",
-    deployments.Reload.SIGHUP: "read at SIGHUP",
+    deployments.Reload.SIGHUP: "read at SIGHUP, by new workers; connections that are being made then may be cut",
+    deployments.Reload.SIGUSR1: "read at SIGUSR1; requests that come while the daemon is replaced may get 503",
     deployments.Reload.ASKED: "read when it is told to reload, which costs nobody a request",
     deployments.Reload.RESTART: "read at the next start",
 }
@@ -168,7 +173,8 @@ def _keep_alive(deployment: Deployment) -> str:
 
 
 def _alpn(deployment: Deployment) -> str:
-    return " ".join(deployment.abilities.alpn) or "none"
+    abilities = deployment.abilities
+    return " ".join((*abilities.alpn, "h3") if abilities.http_3 else abilities.alpn) or "none"
 
 
 def _stop(deployment: Deployment) -> str:
