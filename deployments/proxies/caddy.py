@@ -4,14 +4,14 @@ Left to itself it never hangs up on a client that says nothing, so it is given t
 of themselves in `Forwarded`, which is taken away. X-Forwarded-For and -Proto it sets itself, believing nobody. HTTP/3,
 which it would serve on UDP of the same port, is off: no other proxy here serves it, and every answer would advertise
 a port that may be closed. Debian's takes no `persist_config`, and keeps its last configuration in the home folder
-unless told of another one.
+unless told of another one; a library in it makes a folder `.step` there each time that it starts.
 
 Go parses the target and writes it anew. A valid path comes out as it went in; one that holds what RFC 3986 lets no
-path hold (such as `"`, `|` and octets above 127) is decoded and escaped again, and its Digest is refused.
+path hold (such as `"`, `|` and octets above 127) is decoded and escaped again, and its Digest is refused. `OPTIONS *` it answers itself, whoever asks.
 
-At SIGTERM, and at a reload for the requests that then run, it waits for the grace period and no longer. A reload is
-told over a UNIX socket in its folder; without --force it would see that its configuration is the same, and read no
-certificate. Its keys for session tickets are new after that.
+At SIGTERM it waits for requests that run, for the grace period and no longer. A reload is told over a UNIX socket in
+its folder; without --force it would see that its configuration is the same, and read no certificate. It closes
+connections that wait, but no request, however long; its keys for session tickets are new after that.
 """
 
 import signal
@@ -26,14 +26,15 @@ from deployments.servers._tls import TemplateTls
 
 _FILE: Final = "Caddyfile"
 _CONFIGURATION: Final = ("--config", _FILE)
+_OWN: Final = "caddy"  # folder in the site's, which it makes itself
 _PROGRAM: Final = Program("caddy", "caddy")
 # Ours are OpenSSL's names; these are SECG's, as RFC 8422 has them.
 _CURVES: Final = {"X25519": "x25519", "P-256": "secp256r1", "P-384": "secp384r1", "P-521": "secp521r1"}
 
 
 def _launch(site: Site, inner: Inner) -> Fronted:
-    if inner.speaks is not Speaks.HTTP:
-        raise ValueError(f"Caddy cannot speak {inner.speaks}")
+    if inner.speaks is not Speaks.HTTP or inner.over_socket:
+        raise ValueError("its template knows HTTP over TCP alone")
     configuration = render_template(
         "Caddyfile.j2",
         site=site,
@@ -44,7 +45,11 @@ def _launch(site: Site, inner: Inner) -> Fronted:
     return Fronted(
         files={_FILE: configuration},
         command=(which(_PROGRAM.name) or _PROGRAM.name, "run", *_CONFIGURATION),
-        environment={"XDG_CONFIG_HOME": str(site.folder), "XDG_DATA_HOME": str(site.folder)},
+        environment={
+            "XDG_CONFIG_HOME": str(site.folder),
+            "XDG_DATA_HOME": str(site.folder),
+            "STEPPATH": str(site.folder / _OWN),
+        },
     )
 
 
@@ -68,7 +73,9 @@ PROXY: Final = Proxy(
     resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=False, tls_1_3_ticket=True),
     client_certificates=ClientCertificates.NOT_TOLD,
     stop=signal.SIGTERM,
-    renew=(_PROGRAM.name, "reload", "--force", *_CONFIGURATION),
+    renew=("env", f"STEPPATH={_OWN}", _PROGRAM.name, "reload", "--force", *_CONFIGURATION),
     passes=_passes,
+    refuses=frozenset({"/%"}),
+    answers=frozenset({"*"}),
     launch=_launch,
 )
