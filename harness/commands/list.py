@@ -74,16 +74,13 @@ def _grouped(warnings: Iterable[tuple[DeploymentName, str | None]]) -> Iterator[
 
 
 def _post_quantum_notes(described: Sequence[Described]) -> Iterator[str]:
-    """Yield who has post-quantum key exchange, and why others have not; nothing where all have."""
+    """Yield who has post-quantum key exchange, and why other TLS stacks have not; nothing where all have."""
     installed = [item.deployment for item in described if not item.missing]
-    names: dict[str | None, list[str]] = {}
-    for one in installed:
-        names.setdefault(one.abilities.key_exchange.post_quantum_refusal, []).append(str(one.name))
-    able = ", ".join(names.pop(None, ())) or "nothing here"
-    refusals = sorted(names, key=lambda refusal: len(names[refusal]))
-    if refusals:
-        fewer = "".join(f"; with {', '.join(names[refusal])} it {refusal}" for refusal in refusals[:-1])
-        yield f"post-quantum key exchange: by default with {able}{fewer}; with the others it {refusals[-1]}"
+    refusals = {one.abilities.tls_stack: one.abilities.key_exchange.post_quantum_refusal for one in installed}
+    able = ", ".join(str(one.name) for one in installed if refusals[one.abilities.tls_stack] is None) or "nothing here"
+    why = "".join(f"; with {stack.value} it {refusal}" for stack, refusal in refusals.items() if refusal is not None)
+    if why:
+        yield f"post-quantum key exchange: by default with {able}{why}"
 
 
 def _overview(shown: Sequence[Deployment], width: int) -> Table:
