@@ -1,11 +1,16 @@
 """Cheroot, CherryPy's server: a pool of threads, TLS by the standard library or by pyOpenSSL.
 
 Started by a script, as its documentation has it. With the standard library the handshake happens in the loop that
-accepts, so one client that connects and says nothing stops all others for up to its time limit, 10 s; the application
-is told of client certificates, as by mod_ssl. With pyOpenSSL the threads do it, and nobody is told.
+accepts, so one client that connects and says nothing stops all others for up to its time limit; the application is told
+of client certificates, as by mod_ssl. With pyOpenSSL the threads do it, and nobody is told.
+
+As it comes it gives clients 10 s to say something, keeps ten connections at a time alive, lets five wait to be
+accepted, reads headers of any length, and takes TLS off a connection whose request still runs 5 s after the stop began.
+The script sets these otherwise.
 
 Its pyOpenSSL adapter is served mended: as it comes, a read that has to wait for the rest of a record either fails
-(bodies) or sleeps for 10 ms (the first answer of a connection).
+(bodies) or sleeps for 10 ms (the first answer of a connection), a write that has to wait fails, and OpenSSL forgets a
+session when its connection is closed and the garbage collector comes.
 """
 
 import sys
@@ -84,7 +89,7 @@ DEPLOYMENTS: Final = (
     _deployment(
         TlsStack.STDLIB,
         variant=None,
-        warning="one client that connects and says nothing stops all others for 10 s",
+        warning="one client that connects and says nothing stops all others for 5 s",
         needs=("cheroot", "flask"),
         resumes_by_id=False,
         client_certificates=ClientCertificates.TOLD,
@@ -93,7 +98,7 @@ DEPLOYMENTS: Final = (
     _deployment(
         TlsStack.PYOPENSSL,
         variant="pyopenssl",
-        warning="as many silent clients as it has threads stop all others for 10 s",
+        warning="as many silent clients as it has threads stop all others for 5 s",
         needs=("cheroot", "flask", "pyopenssl"),
         resumes_by_id=True,
         client_certificates=ClientCertificates.NOT_TOLD,

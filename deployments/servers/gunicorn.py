@@ -1,19 +1,23 @@
-"""gunicorn: its default worker as it comes, threads in the form that we advise, gevent, and its own ASGI worker.
+"""gunicorn: its default worker as it comes, threads as we advise them and as they come, gevent, its own ASGI worker.
 
 gthread builds an SSLContext for every connection unless its `ssl_context` hook keeps one: with the hook a new
 connection costs less than half the CPU and sessions can be resumed (0 of 6 without it, 6 of 6 with it). What is kept
 looks at the files itself, so that a renewed certificate needs no SIGHUP, at which every idle connection is closed. The
-sync worker reads the files for each connection as it is.
+others read the files for each connection: one that comes between a new key and its certificate fails.
 
-gthread's workers hold the same context, made before they are forked: so they share its ticket keys, and each resumes
-the sessions of all. Those of gevent and ASGI make one each, for gevent's has to be made where gevent has put its own
-classes in place of the standard library's.
+Workers of gthread and ASGI hold the same context, made before they are forked: so they share its ticket keys, and each
+resumes the sessions of all. Those of gevent make one each, for it has to be made where gevent has put its own classes
+in place of the standard library's.
+
+Behind a proxy it is plain HTTP, by TCP or by a UNIX socket. gunicorn would read the scheme alone of what the proxy says
+of the client, and over a UNIX socket believes anybody; so the application's ProxyFix reads all of it.
 """
 
 import sys
 from functools import partial
 from typing import Final
 
+from deployments._behind import IDLE_S, Inner
 from deployments._name import DeploymentName
 from deployments._stacks import TlsStack
 from deployments._templates import render_template
@@ -39,7 +43,11 @@ _SYNC: Final = DeploymentName("flask", "gunicorn", "sync")
 _GTHREAD: Final = DeploymentName("flask", "gunicorn", "gthread")
 _GEVENT: Final = DeploymentName("flask", "gunicorn", "gevent")
 _ASGI: Final = DeploymentName("quart", "gunicorn", "asgi")
+_AS_IT_COMES: Final = DeploymentName("flask", "gunicorn", "gthread-asis")
+_UNIX: Final = DeploymentName("flask", "gunicorn", "gthread-unix")
+_MODULE: Final = "application"
 _RESTRICTION: Final = "the ssl_context hook"
+_SHARING: Final = ("gthread", "asgi")  # workers that can use a context which their parent made
 
 
 def _launch(site: Site, *, name: DeploymentName, worker_class: str, keep_context: bool) -> Launch:
@@ -53,13 +61,34 @@ def _launch(site: Site, *, name: DeploymentName, worker_class: str, keep_context
         # Only gthread knows threads: the sync worker, given more than one, silently becomes gthread.
         threads=site.threads if worker_class == "gthread" else None,
         keep_context=keep_context,
-        share_context=keep_context and worker_class == "gthread" and site.workers > 1,
+        share_context=keep_context and worker_class in _SHARING and site.workers > 1,
         workers=site.workers,
         tls=TemplateTls.of(site),
     )
     return Launch(
         files={_FILE: configuration},
         command=(sys.executable, "-m", "gunicorn", "-c", _FILE, target),
+        environment={},
+    )
+
+
+def _launch_behind(site: Site, *, name: DeploymentName) -> Launch:
+    upstream = site.upstream
+    if upstream is None:
+        raise ValueError("it stands behind a proxy")
+    over_socket = upstream.socket is not None
+    configuration = render_template(
+        "gunicorn_behind.conf.py.j2",
+        name=name,
+        bind=f"unix:{upstream.socket}" if over_socket else upstream.authority,
+        threads=site.threads,
+        workers=site.workers,
+        idle_s=IDLE_S,
+        over_socket=over_socket,
+    )
+    return Launch(
+        files={_FILE: configuration, f"{_MODULE}.py": render_template("flask_behind.py.j2", name=name)},
+        command=(sys.executable, "-m", "gunicorn", "-c", _FILE, f"{_MODULE}:app"),
         environment={},
     )
 
@@ -95,7 +124,6 @@ DEPLOYMENTS: Final = (
             resumption=Resumption(tls_1_2_ticket=False, tls_1_2_session_id=False, tls_1_3_ticket=False),
             client_certificates=ClientCertificates.NOT_TOLD,
             handshake=Handshake.IN_ACCEPT,
-            # It reads both files for each connection: one that comes between a new key and its certificate fails.
             reload=Reload.WATCHED,
             stop_finishes_requests=True,
             stop_status=0,
@@ -126,6 +154,29 @@ DEPLOYMENTS: Final = (
         launch=partial(_launch, name=_GTHREAD, worker_class="gthread", keep_context=True),
     ),
     Deployment(
+        name=_AS_IT_COMES,
+        summary="gunicorn's threads as they come",
+        warning="every connection gets a TLS context of its own: dear handshakes, and no session is ever resumed; "
+        "as many silent clients as it has threads stop all others",
+        needs=("gunicorn", "flask"),
+        threads=Threads(16, "16 threads"),
+        workers=_workers(resumed_by_all=False),
+        abilities=Abilities(
+            tls_stack=TlsStack.STDLIB,
+            tls_restriction=_RESTRICTION,
+            alpn=(),
+            keep_alive=True,
+            resumption=Resumption(tls_1_2_ticket=False, tls_1_2_session_id=False, tls_1_3_ticket=False),
+            client_certificates=ClientCertificates.NOT_TOLD,
+            handshake=Handshake.IN_POOL,
+            reload=Reload.WATCHED,
+            stop_finishes_requests=True,
+            stop_status=0,
+            raw_target=RawTarget.EXACT,
+        ),
+        launch=partial(_launch, name=_AS_IT_COMES, worker_class="gthread", keep_context=False),
+    ),
+    Deployment(
         name=_GEVENT,
         summary="gunicorn's gevent worker: a greenlet for each connection",
         warning="a client that connects and says nothing is never cut off",
@@ -153,7 +204,7 @@ DEPLOYMENTS: Final = (
         warning="a client that stops in the middle of its request headers is never cut off",
         needs=("gunicorn", "quart", "uvloop"),
         threads=Threads(None, "one event loop", "an ASGI server answers from one event loop"),
-        workers=_workers(resumed_by_all=False),
+        workers=_workers(resumed_by_all=True),
         abilities=Abilities(
             tls_stack=TlsStack.STDLIB,
             tls_restriction=_RESTRICTION,
@@ -170,3 +221,22 @@ DEPLOYMENTS: Final = (
         launch=partial(_launch, name=_ASGI, worker_class="asgi", keep_context=True),
     ),
 )
+
+
+def _inner(name: DeploymentName, *, over_socket: bool) -> Inner:
+    return Inner(
+        name=name,
+        summary="gunicorn's threads",
+        warning="it hangs up on a body that it refuses unread, and the answer may be lost (of 200 kB in a quarter of "
+        "tries): the client gets 502",
+        needs=("gunicorn", "flask"),
+        threads=Threads(16, "16 threads"),
+        workers=_workers(resumed_by_all=False),
+        raw_target=RawTarget.EXACT,
+        launch=partial(_launch_behind, name=name),
+        over_socket=over_socket,
+    )
+
+
+INNER: Final = _inner(_GTHREAD, over_socket=False)
+INNER_UNIX: Final = _inner(_UNIX, over_socket=True)
