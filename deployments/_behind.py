@@ -31,6 +31,7 @@ from deployments._types import (
     Site,
     Threads,
     Workers,
+    app_folder,
 )
 
 IDLE_S: Final = 150
@@ -162,6 +163,68 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
             balances=balances,
             checks_peer=inner.checks_peer,
         ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarder:
+    """A proxy that passes TLS on as it comes. word: in names."""
+
+    word: str
+    title: str
+    program: Program
+    stop: signal.Signals
+    launch: Callable[[Site], Fronted]
+
+
+def passed_through(forwarder: Forwarder, own: Deployment) -> Deployment:
+    """Put a server that ends TLS, and sees by itself that its certificate was renewed, behind a proxy that does not."""
+    if own.abilities.reload is not Reload.WATCHED or own.abilities.stop_status:
+        raise ValueError(f"{own.name} would have to be told")
+
+    def launch(site: Site) -> Launch:
+        upstreams = () if site.upstream is None else (site.upstream, *site.more_upstreams)
+        apps = {
+            app_folder(number): own.launch(
+                replace(
+                    site,
+                    folder=site.folder / app_folder(number),
+                    host=each.host,
+                    port=each.port,
+                    workers=1,
+                    upstream=None,
+                    more_upstreams=(),
+                )
+            )
+            for number, each in enumerate(upstreams, 1)
+        }
+        front = forwarder.launch(site)
+        command, *more_commands = (app.command for app in apps.values())
+        return Launch(
+            files={
+                **{f"{folder}/{name}": text for folder, app in apps.items() for name, text in app.files.items()},
+                **front.files,
+            },
+            command=command,
+            environment=apps[app_folder(1)].environment,
+            proxy_command=front.command,
+            more_commands=tuple(more_commands),
+            apart=True,
+        )
+
+    several = SeveralWorkers(
+        resumed_by_all=False, killed_worker=KilledWorker.ENDS_ALL, stop_finishes_requests=True, stop_status=0
+    )
+    return replace(
+        own,
+        name=replace(own.name, variant=f"{own.name.variant}-tls" if own.name.variant else "tls", proxy=forwarder.word),
+        summary=f"{own.summary}; {forwarder.title} passes TLS on to it",
+        warning="the application takes the proxy's address for every client's: whoever guesses at a user's password "
+        "keeps that user waiting everywhere",
+        programs=(*own.programs, forwarder.program),
+        workers=Workers(several=several),
+        launch=launch,
+        front=Front(stop=forwarder.stop, renew=None, keeps_sessions=True, passes_tls=True, balances=True),
     )
 
 

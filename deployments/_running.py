@@ -92,26 +92,26 @@ class RunningServer:
         """Serve the certificate that its files now hold: new connections see it within a second.
 
         Nobody's connection or request is lost. Only with Reload.SIGHUP it takes until new workers have followed the old
-        ones; these, as a proxy's, close connections that are idle, and cut those that are just being made. Raises
-        DeploymentError where only a restart does it.
+        ones; these, as a proxy's, close connections that are idle, and cut those that are just being made; and with
+        Reload.SIGUSR1 requests that come meanwhile may get 503. Raises DeploymentError where only a restart does it.
         """
         if self._reload is Reload.RESTART:
             raise DeploymentError(f"{self.name} reads its certificate only when it starts; stop it, and start it again")
-        if self._front is not None:
-            self._renew(self._front)
+        if self._front is not None and self._front.renew is not None:
+            self._renew(self._front.renew)
         elif self._reload in (Reload.SIGHUP, Reload.WATCHED_OR_SIGHUP):
             self._together.facing.send_signal(signal.SIGHUP)
         elif self._reload is Reload.SIGUSR1:
             self._together.facing.send_signal(signal.SIGUSR1)
 
-    def _renew(self, front: Front) -> None:
-        if isinstance(front.renew, signal.Signals):
-            self._together.facing.send_signal(front.renew)
+    def _renew(self, how: signal.Signals | tuple[str, ...]) -> None:
+        if isinstance(how, signal.Signals):
+            self._together.facing.send_signal(how)
             return
-        done = subprocess.run(front.renew, cwd=self.folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(how, cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-            raise DeploymentError(f"{self.name}: {' '.join(front.renew)} ended with status {done.returncode}; {last}")
+            raise DeploymentError(f"{self.name}: {' '.join(how)} ended with status {done.returncode}; {last}")
 
     def stop(self, grace_s: float = 10.0) -> int:
         """End it and whatever it started; return its exit status, negative for a signal.

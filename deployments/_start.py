@@ -21,7 +21,7 @@ from deployments._registry import describe
 from deployments._running import RunningServer, log_tail
 from deployments._stacks import TlsStack, why_not
 from deployments._together import Together
-from deployments._types import ClientCertificates, Deployment, Rendered, Site, Upstream
+from deployments._types import ClientCertificates, Deployment, Rendered, Site, Upstream, app_folder
 from device_api.settings import Settings, SettingsError
 from device_api.state import StateError, open_state
 from digest_auth import ShmReplayStore, StoreUnavailableError
@@ -63,6 +63,7 @@ def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendere
         proxy_command=launch.proxy_command,
         links=launch.links,
         more_commands=launch.more_commands,
+        apart=launch.apart,
     )
 
 
@@ -170,33 +171,33 @@ def _started(
     _check_settings(rendered.environment)
     _write(rendered, site.folder)
     context = certs.client_context(ca_file, versions=site.tls_versions) if site.certificate else None
-    process = partial(
-        ServerProcess,
-        environment={**_inherited(os.environ), **rendered.environment},
-        folder=site.folder,
-        log=log,
-        cpus=cpus,
-    )
+    refusal = _refusal_of_us(deployment, options, site.group)
+    process = partial(ServerProcess, environment={**_inherited(os.environ), **rendered.environment}, log=log, cpus=cpus)
+    folders = [site.folder / (app_folder(number + 1) if rendered.apart else "") for number in range(options.workers)]
     together = Together(
-        process(rendered.command, remains=_replay_table(rendered.environment)), app_stop=deployment.stop
+        process(rendered.command, folder=folders[0], remains=_replay_table(rendered.environment)),
+        app_stop=deployment.stop,
     )
     until_s = time.monotonic() + timeout_s
     try:
-        for command in rendered.more_commands:
-            together = together.beside(process(command))
+        for command, folder in zip(rendered.more_commands, folders[1:], strict=False):
+            together = together.beside(process(command, folder=folder))
         front, upstream = deployment.front, site.upstream
         if front is not None and upstream is not None and rendered.proxy_command is not None:
             # Not before: it would answer, and log, that nobody is there.
             for each in (upstream, *site.more_upstreams):
                 left_s = until_s - time.monotonic()
-                wait_until_app_answers(together, each, over_uwsgi=front.over_uwsgi, timeout_s=left_s)
-            together = together.behind(process(rendered.proxy_command), front.stop)
+                if front.passes_tls:
+                    wait_until_ready(together, each.host, each.port, context, refusal=refusal, timeout_s=left_s)
+                else:
+                    wait_until_app_answers(together, each, over_uwsgi=front.over_uwsgi, timeout_s=left_s)
+            together = together.behind(process(rendered.proxy_command, folder=site.folder), front.stop)
         wait_until_ready(
             together,
             site.reachable_host,
             site.port,
             context,
-            refusal=_refusal_of_us(deployment, options, site.group),
+            refusal=refusal,
             timeout_s=until_s - time.monotonic(),
         )
     except NotReadyError as error:
@@ -312,6 +313,7 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _write(rendered: Rendered, folder: Path) -> None:
     for name, text in rendered.files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     for name, target in rendered.links.items():
         (folder / name).symlink_to(target)

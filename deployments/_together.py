@@ -70,7 +70,8 @@ class Together:
 
     def listens_on(self, port: int) -> bool:
         """Say whether the one that clients meet accepts TCP connections on a port."""
-        return self.facing.listens_on(port)
+        meet = self._apps if self._proxy is None else (self._proxy,)
+        return any(process.listens_on(port) for process in meet)
 
     def stop(self, grace_s: float) -> int:
         """End them in good order, the proxy first; return the exit status of the one that clients meet."""

@@ -82,6 +82,7 @@ class Rendered:
     proxy_command: tuple[str, ...] | None = None  # run there too; None: nobody stands in front
     links: Mapping[str, Path] = field(default_factory=dict)  # name inside the site's folder: file that it leads to
     more_commands: tuple[tuple[str, ...], ...] = ()  # of further processes of the application
+    apart: bool = False  # these run each in a folder of its own within the site's: `app_folder`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,12 @@ class Launch:
     proxy_command: tuple[str, ...] | None = None
     links: Mapping[str, Path] = field(default_factory=dict)
     more_commands: tuple[tuple[str, ...], ...] = ()
+    apart: bool = False
+
+
+def app_folder(number: int) -> str:
+    """Return the name of the folder of one process of an application, counted from 1, where each has its own."""
+    return f"app{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +185,7 @@ class Reload(StrEnum):
     WATCHED = "watched"  # within a second; SIGHUP does something else, mostly the worst
     WATCHED_OR_SIGHUP = "watched, SIGHUP"  # within a second, or at once by the signal
     SIGHUP = "SIGHUP"  # by new workers; the old ones cut connections that are idle, and those that are just being made
-    SIGUSR1 = "SIGUSR1"
+    SIGUSR1 = "SIGUSR1 (503s)"  # requests that come while mod_wsgi's daemon is replaced may get 503
     ASKED = "told to reload"  # by a signal or a command of its own; RunningServer.reload knows it
     RESTART = "restart"
 
@@ -237,13 +244,17 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """How the proxy in front of an application is told things, and what stands between the two."""
+    """How the proxy in front of an application is told things, and what stands between the two.
+
+    renew: at which it reads certificates; or a command, run in the site's folder, that makes it; None: it has none.
+    """
 
     stop: signal.Signals  # at which it finishes what it forwards, and ends
-    renew: signal.Signals | tuple[str, ...]  # or a command, run in the site's folder, at which it reads certificates
+    renew: signal.Signals | tuple[str, ...] | None
     keeps_sessions: bool = False  # whether a session from before is resumed after that
     over_socket: bool = False  # a UNIX socket is between them; False: a TCP port
     over_uwsgi: bool = False  # they speak uwsgi; False: HTTP
+    passes_tls: bool = False  # as it comes, to the application, which is told of no other client than the proxy
     balances: bool = False  # each worker is a process of its own, at a port of its own; False: the server has workers
     checks_peer: bool = False  # the application believes the proxy's address alone; False: who reaches its port
 

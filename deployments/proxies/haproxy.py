@@ -6,6 +6,9 @@ another worker, which gets the listening sockets from the one before; that one a
 clients that keep their connection to make a new one (`idle-close-on-response`: otherwise it hangs up, and a request
 that comes at that moment is lost). At SIGUSR1 the same happens without another worker.
 
+Or it leaves TLS to the application and gives each connection to one of its processes: then it sees no request, and the
+application no client.
+
 The target is passed on as it was sent, absolute-form too, unless its host is another than the Host field's: that gets
 400, and so does a host with a query after it, which it takes for one. What clients say of themselves in X-Forwarded-*
 is replaced.
@@ -14,7 +17,7 @@ is replaced.
 import signal
 from typing import Final
 
-from deployments._behind import Fronted, Inner, Proxy, Speaks
+from deployments._behind import Forwarder, Fronted, Inner, Proxy, Speaks
 from deployments._programs import which
 from deployments._stacks import TlsStack
 from deployments._templates import render_template
@@ -40,9 +43,17 @@ def _launch(site: Site, inner: Inner) -> Fronted:
     pair = site.certificate
     return Fronted(
         files={_FILE: configuration},
-        command=(which(_PROGRAM.name) or _PROGRAM.name, "-W", "-db", "-f", _FILE),
+        command=_command(),
         links={} if pair is None else {_CERTIFICATE: pair.chain, _KEY: pair.key},
     )
+
+
+def _launch_forwarder(site: Site) -> Fronted:
+    return Fronted(files={_FILE: render_template("haproxy_forwarder.cfg.j2", site=site)}, command=_command())
+
+
+def _command() -> tuple[str, ...]:
+    return which(_PROGRAM.name) or _PROGRAM.name, "-W", "-db", "-f", _FILE
 
 
 def _passes(target: RawTarget) -> RawTarget:
@@ -65,4 +76,8 @@ PROXY: Final = Proxy(
     balances=True,
     refuses=frozenset({"https://localhost?a"}),
     launch=_launch,
+)
+
+FORWARDER: Final = Forwarder(
+    word="haproxy", title="HAProxy", program=_PROGRAM, stop=signal.SIGUSR1, launch=_launch_forwarder
 )
