@@ -139,6 +139,8 @@ bind = "127.0.0.1:8443"
 workers = 1
 worker_class = "gthread"
 threads = 16
+# Otherwise a client that says nothing more can hold the stop up for 30 s.
+graceful_timeout = 5
 certfile = "/c/chain.pem"
 keyfile = "/c/key.pem"
 # Nobody stands in front: believe no X-Forwarded-*, not even from 127.0.0.1.
@@ -350,15 +352,15 @@ class TestSeveralWorkers:
                 assert not text.endswith("\n\n")
         assert any("workers = 3" in text or "workers=3" in text for text in files.values())
 
-    def test_gunicorn_makes_the_context_before_it_forks(self) -> None:
-        several, one = (rendered("flask-gunicorn-gthread", workers=n).files["gunicorn.conf.py"] for n in (2, 1))
+    @pytest.mark.parametrize("name", ["flask-gunicorn-gthread", "quart-gunicorn-asgi"])
+    def test_gunicorn_makes_the_context_before_it_forks(self, name: str) -> None:
+        several, one = (rendered(name, workers=n).files["gunicorn.conf.py"] for n in (2, 1))
         assert "from gunicorn import sock\n" in several
         assert "def pre_fork(server, worker):" in several
         assert "pre_fork" not in one
 
-    @pytest.mark.parametrize("name", ["flask-gunicorn-gevent", "quart-gunicorn-asgi"])
-    def test_gunicorns_other_workers_make_one_each(self, name: str) -> None:
-        text = rendered(name, workers=2).files["gunicorn.conf.py"]
+    def test_gunicorns_gevent_workers_make_one_each(self) -> None:
+        text = rendered("flask-gunicorn-gevent", workers=2).files["gunicorn.conf.py"]
         assert "pre_fork" not in text
         assert "def ssl_context(conf, default_ssl_context_factory):" in text
 
