@@ -1,8 +1,12 @@
 """uWSGI from its wheel, pyuwsgi, which needs no compiler and has no TLS: behind a proxy that speaks uwsgi.
 
-That protocol has no connection that outlives a request. The proxy names the client's address and the scheme in it as
-variables, so that no application has to read header fields; whoever reaches the port is believed. It takes what is in
-flight at SIGTERM to its end by the hook alone; `die-on-term` would cut it.
+That protocol has no connection that outlives a request. The proxy names the client's address in it as a variable, so
+that no application has to read header fields; whoever reaches the port is believed. The scheme uWSGI takes from a field
+X-Forwarded-Proto, whatever the variables for it say (seen: UWSGI_SCHEME and HTTPS give way to a client's field): the
+proxy has to write that one. What is in flight at SIGTERM is finished by the hook alone; `die-on-term` would cut it.
+
+A body is taken whole first, by the proxy and then by uWSGI, on disk where it is large: what is chunked has to get a
+length, and an answer to a request whose body nobody read was lost in one of ten tries with 60 kB, in fewer with 1 kB.
 """
 
 import sys
