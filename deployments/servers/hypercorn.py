@@ -12,7 +12,9 @@ module that they load the application from.
 `h3` serves HTTP/3 beside the rest, over QUIC in pure Python (aioquic), at the UDP port of the same number, which every
 answer names in an alt-svc field. QUIC has a TLS 1.3 of its own: it heeds no OPENSSL_CONF, so that the key-exchange
 group is the client's choice, resumes no session and asks nobody for a certificate; so where clients are asked for one,
-or TLS 1.2 alone is served, there is no QUIC. Datagrams of one connection would come to any of several workers.
+or TLS 1.2 alone is served, there is no QUIC. Datagrams of one connection would come to any of several workers. It is
+served mended: as it comes, a body that is still on its way after the answer, as of any Digest client's first upload,
+ends QUIC for everybody until the next start (KeyError in protocol/h3.py), and its certificate is read only at the start.
 
 Behind a proxy its ProxyFixMiddleware reads what that says of the client; whoever reaches the port is believed.
 
