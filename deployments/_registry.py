@@ -1,26 +1,54 @@
-"""Which deployments there are: a module in _MODULES for each server, a pair in _BEHIND for each that is proxied."""
+"""Which deployments there are: a module in _MODULES for each server, a pair in two more for each that is proxied."""
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
-from deployments._behind import Inner, Proxy, behind
+from deployments._behind import Inner, Proxy, behind, passed_through
 from deployments._errors import DeploymentError
 from deployments._name import DeploymentName
 from deployments._programs import which
-from deployments._types import Deployment
-from deployments.proxies import nginx
-from deployments.servers import cheroot, gunicorn, hypercorn, threaded, uvicorn, waitress, werkzeug
+from deployments._types import Deployment, Program
+from deployments.proxies import apache, caddy, haproxy, nginx
+from deployments.servers import (
+    cheroot,
+    granian,
+    gunicorn,
+    hypercorn,
+    mod_wsgi,
+    pyuwsgi,
+    threaded,
+    uvicorn,
+    uwsgi,
+    waitress,
+    werkzeug,
+)
 
-_MODULES: Final = (werkzeug, threaded, cheroot, gunicorn, hypercorn, uvicorn)
-_BEHIND: Final[tuple[tuple[Proxy, Inner], ...]] = ((nginx.PROXY, waitress.INNER),)
+_MODULES: Final = (werkzeug, threaded, cheroot, uwsgi, mod_wsgi, gunicorn, granian, hypercorn, uvicorn)
+_BEHIND: Final[tuple[tuple[Proxy, Inner], ...]] = (
+    (nginx.PROXY, waitress.INNER),
+    (nginx.PROXY, gunicorn.INNER),
+    (nginx.PROXY, gunicorn.INNER_UNIX),
+    (nginx.PROXY, pyuwsgi.INNER),
+    (nginx.PROXY, uvicorn.INNER),
+    (nginx.PROXY, hypercorn.INNER),
+    (apache.PROXY, waitress.INNER),
+    (apache.PROXY, uvicorn.INNER),
+    (haproxy.PROXY, waitress.INNER),
+    (haproxy.PROXY, uvicorn.INNER),
+    (caddy.PROXY, waitress.INNER),
+    (caddy.PROXY, uvicorn.INNER),
+)
+_PASSED_THROUGH: Final = ((haproxy.FORWARDER, hypercorn.DEPLOYMENTS[0]),)
 _DEPLOYMENTS: Final[Mapping[DeploymentName, Deployment]] = {
     deployment.name: deployment
     for deployment in (
         *(each for module in _MODULES for each in module.DEPLOYMENTS),
         *(behind(proxy, inner) for proxy, inner in _BEHIND),
+        *(passed_through(forwarder, own) for forwarder, own in _PASSED_THROUGH),
     )
 }
 
@@ -91,8 +119,12 @@ def _described(deployment: Deployment) -> Described:
     return Described(
         deployment,
         {need: _installed(need) for need in deployment.needs},
-        tuple(program.name for program in deployment.programs if which(program.name) is None),
+        tuple(program.name for program in deployment.programs if not _is_there(program)),
     )
+
+
+def _is_there(program: Program) -> bool:
+    return which(program.name) is not None if program.file is None else Path(program.file).exists()
 
 
 def _installed(distribution: str) -> str | None:

@@ -15,6 +15,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 import certs
+import deployments
 from certs import KeyKind, TlsVersion
 from certs.__main__ import main as certs_command
 from deployments import RunningServer
@@ -23,6 +24,8 @@ from device_api.state import read_credentials
 PING = "/restconf/operations/network-device:ping"
 SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
 TIMEOUT_S = 5.0
+ACCEPTED_S = 0.2  # after that a stopped process has it
+REPLACED_S = 15.0  # one worker after another, each with 3.5 s for its successor to come up
 
 
 def client(server: RunningServer, *, authenticated: bool = True) -> httpx.Client:
@@ -48,6 +51,50 @@ def address(server: RunningServer) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
+def connect(server: RunningServer, timeout_s: float = TIMEOUT_S) -> socket.socket:
+    """A connection that a process of the server has accepted, if some that listen are stopped: one that runs.
+
+    Where each worker has a listening socket of its own, the kernel gives new connections to those of stopped ones too.
+    Apache's share one, and accept only when there is something to read.
+    """
+    everybody = family(server)
+    running = [process for process in everybody if process.status() != psutil.STATUS_STOPPED]
+    stopped = [process for process in everybody if process not in running and listens(process, address(server)[1])]
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        raw = socket.create_connection(address(server), timeout_s)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not stopped or is_apache(server):
+            return raw
+        until_s = time.monotonic() + ACCEPTED_S
+        while time.monotonic() < until_s:
+            if has_from(running, raw.getsockname()[1]):
+                return raw
+        raw.close()
+    raise TimeoutError("no process that runs accepts a connection")
+
+
+def is_apache(server: RunningServer) -> bool:
+    return "apache2" in {program.name for program in deployments.find(server.name).programs}
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    """Whether a process has a listening socket at a port."""
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for connection in process.net_connections(kind="tcp")
+    )
+
+
+def has_from(processes: list[psutil.Process], port: int) -> bool:
+    """Whether one of the processes has a connection from a port."""
+    return any(
+        getattr(connection.raddr, "port", None) == port  # a listener has no peer
+        for process in processes
+        for connection in process.net_connections(kind="tcp")
+    )
+
+
 def shake_hands(server: RunningServer, *, only: TlsVersion | None = None) -> Handshake:
     """One handshake of a client that offers everything. Raises OpenSSL.SSL.Error when it is refused."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -58,8 +105,9 @@ def shake_hands(server: RunningServer, *, only: TlsVersion | None = None) -> Han
     if only is not None:
         context.set_min_proto_version(only.wire)
         context.set_max_proto_version(only.wire)
-    with socket.create_connection(address(server)) as raw:
+    with connect(server) as raw:
         # OpenSSL reads the descriptor itself, past Python's own time limit.
+        raw.settimeout(None)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
         connection = SSL.Connection(context, raw)
         connection.set_tlsext_host_name(b"localhost")
@@ -98,7 +146,7 @@ def ask_health(
 ) -> Answer:
     """One request on a connection of its own, which offers to resume a session of the same context."""
     with (
-        socket.create_connection(address(server), timeout=timeout_s) as raw,
+        connect(server, timeout_s) as raw,
         context.wrap_socket(raw, server_hostname="localhost", session=session) as connection,
     ):
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -130,11 +178,7 @@ def ask_health(
 def wait_until_done_with(server: RunningServer, port: int) -> None:
     """Wait until no process of the server holds the connection that came from a port."""
     deadline_s = time.monotonic() + TIMEOUT_S
-    while any(
-        getattr(connection.raddr, "port", None) == port  # a listener has no peer
-        for process in family(server)
-        for connection in process.net_connections(kind="tcp")
-    ):
+    while has_from(family(server), port):
         assert time.monotonic() < deadline_s, "the server keeps a connection that its client has closed"
         time.sleep(0.01)
 
@@ -149,7 +193,8 @@ def resumes(server: RunningServer, version: TlsVersion, *, tickets: bool = True)
     if not tickets:
         context.options |= ssl.OP_NO_TICKET
     first = ask_health(server, context=context)
-    return ask_health(server, context=context, session=first.session).resumed
+    again = ask_health(server, context=context, session=first.session)
+    return again.resumed and first.session is not None and first.session.has_ticket == tickets
 
 
 def client_context(server: RunningServer, version: TlsVersion) -> ssl.SSLContext:
@@ -162,9 +207,23 @@ def family(server: RunningServer) -> list[psutil.Process]:
     return [process for root in roots for process in (root, *root.children(recursive=True))]
 
 
+def facing(server: RunningServer) -> list[psutil.Process]:
+    """Those that clients meet, the first one ahead of what it started: the proxy's, where there is one."""
+    root = psutil.Process(server.processes[-1].pid)
+    return [root, *root.children(recursive=True)]
+
+
 def renew(state: Path) -> None:
     """As a timer does, the key being kept: gunicorn's sync worker reads both files for each connection."""
     assert certs_command(["renew", "--days", "1000", "--state", str(state)]) == 0
+
+
+def await_successors(server: RunningServer, before: list[psutil.Process]) -> None:
+    """Wait until a reload in new processes is done: all but the first of those that clients met before have gone."""
+    deadline_s = time.monotonic() + REPLACED_S
+    while any(process in before[1:] for process in facing(server)):
+        assert time.monotonic() < deadline_s, "workers from before the reload are still there"
+        time.sleep(0.02)
 
 
 def serial(state: Path) -> int:

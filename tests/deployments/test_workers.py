@@ -1,7 +1,8 @@
 """Every deployment that can have several worker processes, with two: one table of used nonces, and what is claimed.
 
 Which worker answers is the kernel's choice, unless all others are stopped (SIGSTOP) while a connection is made: they
-accept from one socket.
+accept from one socket, or `connect` tries until the kernel has chosen the one that runs. A proxy keeps connections to
+them, which are no more when it has been told to reload: then the one that runs gets the new ones.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import statistics
 import threading
 import time
@@ -21,7 +23,7 @@ import pytest
 import certs
 import deployments
 from certs import TlsVersion
-from deployments import DeploymentError, KilledWorker, RunningServer, ServeOptions, SeveralWorkers
+from deployments import DeploymentError, KilledWorker, Reload, RunningServer, ServeOptions, SeveralWorkers
 from device_api.state import read_credentials
 from digest_auth import DigestClient, ShmReplayStore
 from tests.deployments.clients import (
@@ -30,7 +32,10 @@ from tests.deployments.clients import (
     TIMEOUT_S,
     address,
     ask_health,
+    await_successors,
     client_context,
+    connect,
+    facing,
     family,
     renew,
     serial,
@@ -73,26 +78,110 @@ def claimed(server: RunningServer) -> SeveralWorkers:
 
 
 def workers(server: RunningServer) -> list[psutil.Process]:
-    """The processes that serve: all that the first one started but the helper of Python's multiprocessing."""
+    """The processes that serve: all that the first one started but Python's resource tracker and uWSGI's router.
+
+    Where a proxy chooses among several that were started one beside the other, it is these.
+    """
+    if is_balanced(server):
+        return [psutil.Process(each.pid) for each in server.processes if each.role == "app"]
     found = []
     for child in psutil.Process(server.pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
-            if "resource_tracker" not in " ".join(child.cmdline()):
+            if not any(helper in " ".join(child.cmdline()) for helper in ("resource_tracker", "uWSGI http")):
+                found.append(child)
+    return daemons(server) or found
+
+
+def daemons(server: RunningServer) -> list[psutil.Process]:
+    """The processes that serve beside Apache's, which shake hands; none but with mod_wsgi.
+
+    They take turns, by a lock whose owner gives it to whoever waits: which is next is nobody's choice, and where one is
+    stopped all wait. So of two that are asked once after the other each has been.
+    """
+    found = []
+    for child in psutil.Process(server.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if "(wsgi:" in " ".join(child.cmdline()):
                 found.append(child)
     return found
 
 
+def is_balanced(server: RunningServer) -> bool:
+    front = deployments.find(server.name).front
+    return front is not None and front.balances
+
+
+def met(server: RunningServer) -> list[psutil.Process]:
+    """The processes that shake hands with clients: the workers, or those of the proxy in front of them."""
+    if beside := daemons(server):
+        return [process for process in facing(server)[1:] if process not in beside]
+    front = deployments.find(server.name).front
+    if front is None or front.passes_tls:
+        return workers(server)
+    return facing(server)[1:] or facing(server)
+
+
 @contextlib.contextmanager
 def only(server: RunningServer, chosen: psutil.Process) -> Iterator[None]:
-    """Let one worker accept what connects meanwhile."""
-    others = [worker for worker in workers(server) if worker != chosen]
+    """Let one worker, of the application or of the proxy, accept what connects meanwhile."""
+    serve = workers(server)
+    if chosen in serve and is_balanced(server):
+        with passed_over(server, [number for number, worker in enumerate(serve, 1) if worker != chosen]):
+            yield
+        return
+    if chosen in daemons(server):
+        yield
+        return
+    others = [worker for worker in (serve if chosen in serve else met(server)) if worker != chosen]
     for other in others:
         other.suspend()
     try:
+        began_s = time.monotonic()
+        while any(other.status() != psutil.STATUS_STOPPED for other in others):  # it only has the signal, until it runs
+            assert time.monotonic() < began_s + TIMEOUT_S
+            time.sleep(0.001)
+        if chosen not in met(server):
+            forget_connections(server, others)
         yield
     finally:
         for other in others:
             other.resume()
+
+
+@contextlib.contextmanager
+def passed_over(server: RunningServer, numbers: list[int]) -> Iterator[None]:
+    """Let a proxy that can be told so leave some processes of the application alone."""
+
+    def tell(state: str) -> None:
+        for number in numbers:
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
+                connection.settimeout(TIMEOUT_S)
+                connection.connect(str(server.folder / "haproxy.sock"))
+                connection.sendall(f"set server app/app{number} state {state}\n".encode())
+                assert connection.recv(1024).strip() == b""  # else what is wrong
+
+    tell("maint")
+    try:
+        yield
+    finally:
+        tell("ready")
+
+
+def forget_connections(server: RunningServer, workers: list[psutil.Process]) -> None:
+    """Let the proxy give up the connections that it keeps to some workers."""
+    before = facing(server)
+    server.reload()
+    await_successors(server, before)
+    if facing(server) == before:  # Caddy: what it keeps from before, it uses no more
+        return
+    began_s = time.monotonic()
+    while any(
+        connection.status == psutil.CONN_ESTABLISHED
+        for worker in workers
+        for connection in worker.net_connections(kind="tcp")
+    ):
+        assert time.monotonic() < began_s + TIMEOUT_S
+        time.sleep(0.01)
 
 
 class Connection:
@@ -100,9 +189,9 @@ class Connection:
 
     def __init__(self, server: RunningServer, digest: DigestClient) -> None:
         assert server.ca_file is not None
-        self._connection = http.client.HTTPSConnection(
-            *address(server), context=certs.client_context(server.ca_file), timeout=TIMEOUT_S
-        )
+        trusting = certs.client_context(server.ca_file)
+        self._connection = http.client.HTTPSConnection(*address(server), context=trusting, timeout=TIMEOUT_S)
+        self._connection.sock = trusting.wrap_socket(connect(server), server_hostname="localhost")
         self._digest = digest
 
     def send(
@@ -173,6 +262,9 @@ class TestOneTable:
                         statuses.append(connection.ask())
                         connections.append(connection)
 
+            if len(served.processes) > 1:  # the second reload has closed half of them
+                connections = [stack.enter_context(contextlib.closing(Connection(served, digest))) for _ in connections]
+
             def work(connection: Connection) -> None:
                 statuses.extend(connection.ask() for _ in range(REQUESTS - 1))
 
@@ -212,12 +304,14 @@ class TestClaims:
     @pytest.mark.parametrize("version", TlsVersion)
     def test_whose_sessions_a_worker_resumes(self, served: RunningServer, version: TlsVersion) -> None:
         resumption = deployments.find(served.name).abilities.resumption
-        by_ticket = resumption.tls_1_3_ticket if version is TlsVersion.TLS_1_3 else resumption.tls_1_2_ticket
-        first, second = workers(served)
+        resumes = resumption.tls_1_2_ticket or resumption.tls_1_2_session_id
+        if version is TlsVersion.TLS_1_3:
+            resumes = resumption.tls_1_3_ticket
+        first, second = met(served)[0], met(served)[-1]  # a proxy of one process has one memory
         context = client_context(served, version)
         with only(served, first):
             session = ask_health(served, context=context).session
-            assert ask_health(served, context=context, session=session).resumed == by_ticket
+            assert ask_health(served, context=context, session=session).resumed == resumes
         with only(served, second):
             answer = ask_health(served, context=context, session=session)
         assert answer.status == 200
@@ -227,7 +321,14 @@ class TestClaims:
         before = serial(state)
         renew(state)
         assert serial(state) != before
-        for worker in workers(served):
+        if deployments.find(served.name).abilities.reload is Reload.RESTART:
+            assert shake_hands(served).serial != serial(state)
+            return
+        if deployments.find(served.name).abilities.reload in {Reload.SIGHUP, Reload.SIGUSR1, Reload.ASKED}:
+            replaced = facing(served)
+            served.reload()
+            await_successors(served, replaced)
+        for worker in met(served):
             began_s = time.monotonic()
             with only(served, worker):
                 while shake_hands(served).serial != serial(state):
