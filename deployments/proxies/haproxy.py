@@ -4,7 +4,8 @@ It wants a certificate's key in the same file, or in one with `.key` after its n
 to the files that are there, so that no copy of a key is made and a renewed pair is found. At SIGUSR2 the master starts
 another worker, which gets the listening sockets from the one before; that one answers what it was asked, and tells
 clients that keep their connection to make a new one (`idle-close-on-response`: otherwise it hangs up, and a request
-that comes at that moment is lost). At SIGUSR1 the same happens without another worker.
+that comes at that moment is lost). At SIGUSR1 the same happens without another worker. Who is connected and says
+nothing is waited for: 5 s after an answer, up to 30 s before the first request or with HTTP/2.
 
 Or it leaves TLS to the application and gives each connection to one of its processes: then it sees no request, and the
 application no client.

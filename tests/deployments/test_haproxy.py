@@ -1,6 +1,7 @@
 """What HAProxy does beside what every proxy does.
 
-It gets a key without a copy, cuts nobody's kept connection, and chooses among processes of an application.
+It gets a key without a copy, cuts nobody's kept connection, chooses among processes of an application, and can leave
+TLS to them.
 """
 
 import contextlib
@@ -30,11 +31,13 @@ from tests.deployments.clients import (
     serial,
     shake_hands,
 )
+from tests.deployments.test_proxies import PROXY, forged, let_tell, told
 from tests.deployments.test_serving import at_work
 
 pytestmark = pytest.mark.end_to_end
 
 NAME = "flask-waitress@haproxy"
+PASSED_THROUGH = "quart-hypercorn-asyncio-tls@haproxy"
 IDLE_S = 5.0  # timeout http-keep-alive
 RELOADS = 3
 
@@ -124,10 +127,10 @@ class TestKeptConnections:
             assert time.monotonic() - began_s < IDLE_S + 2
 
 
-@pytest.fixture
-def balanced(state: Path) -> Iterator[RunningServer]:
-    """Two processes of Waitress, which has no workers."""
-    with deployments.start(NAME, ServeOptions(state=state, workers=2)) as server:
+@pytest.fixture(params=[NAME, PASSED_THROUGH])
+def balanced(request: pytest.FixtureRequest, state: Path) -> Iterator[RunningServer]:
+    """Two processes: of Waitress, which has no workers, or of a server that ends TLS."""
+    with deployments.start(request.param, ServeOptions(state=state, workers=2)) as server:
         yield server
 
 
@@ -174,3 +177,23 @@ class TestBalance:
         assert balanced.stop() == 0
         assert not [process for process in everybody if process.is_running()]
         assert not folder.exists()
+
+
+class TestTlsPassedThrough:
+    """It ends in the application, which is told of no client but HAProxy, and believes no word of one."""
+
+    @pytest.fixture
+    def served(self, state: Path, tmp_path: Path) -> Iterator[RunningServer]:
+        with pytest.MonkeyPatch.context() as patch:
+            let_tell(PASSED_THROUGH, tmp_path, patch)
+            with deployments.start(PASSED_THROUGH, ServeOptions(state=state, workers=2)) as server:
+                yield server
+
+    def test_who_the_client_is(self, served: RunningServer) -> None:
+        assert told(served)[:2] == [PROXY, "https"]
+        assert told(served, forged("http")) == told(served)
+
+    def test_each_process_has_a_folder(self, served: RunningServer) -> None:
+        texts = {(served.folder / app / "hypercorn.conf.py").read_text() for app in ("app1", "app2")}
+        assert len(texts) == 2  # which differ in the port
+        assert not [file for file in served.folder.iterdir() if file.is_symlink()]  # HAProxy needs no key
