@@ -14,7 +14,7 @@ answer names in an alt-svc field. QUIC has a TLS 1.3 of its own: it heeds no OPE
 group is the client's choice, resumes no session and asks nobody for a certificate; so where clients are asked for one,
 or TLS 1.2 alone is served, there is no QUIC. Datagrams of one connection would come to any of several workers. It is
 served mended: as it comes, a body that is still on its way after the answer, as of any Digest client's first upload,
-ends QUIC for everybody until the next start (KeyError in protocol/h3.py), and its certificate is read only at the start.
+ends QUIC for everybody until the next start (KeyError in protocol/h3.py), and its certificate is read once only.
 
 Behind a proxy its ProxyFixMiddleware reads what that says of the client; whoever reaches the port is believed.
 

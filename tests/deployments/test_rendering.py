@@ -1,5 +1,6 @@
 """The files that are measured, as text: what a reader takes home is looked at here, not guessed."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 import certs
 import deployments
 from certs import CertificateFiles
-from deployments import TLS_CHOICES, AskedOfClients, Rendered, ServeOptions, Site
+from deployments import TLS_CHOICES, AskedOfClients, DeploymentError, Rendered, ServeOptions, Site
+from deployments._types import Upstream
 from device_api.settings import Settings
 
 CERTIFICATE = CertificateFiles(chain=Path("/c/chain.pem"), key=Path("/c/key.pem"))
@@ -33,6 +35,8 @@ def rendered(
     added_delay_ms: float = 0.0,
 ) -> Rendered:
     deployment = deployments.find(name)
+    socket = "app.sock" if deployment.front is not None and deployment.front.over_socket else None
+    balances = deployment.front is not None and deployment.front.balances
     options = ServeOptions(
         state=Path("/s"),
         tls=tls,
@@ -52,6 +56,9 @@ def rendered(
         client_certificates=asked,
         threads=deployment.threads.count,
         workers=workers,
+        group=group,
+        upstream=Upstream(port=8000) if socket is None else Upstream(socket=folder / socket),
+        more_upstreams=tuple(Upstream(port=8000 + number) for number in range(1, workers if balances else 1)),
     )
     return deployments.render(deployment, options, site)
 
@@ -256,19 +263,171 @@ if __name__ == "__main__":
     )
 '''
 
+NGINX = """\
+# In the folder of the application's files. Start it with: nginx -p "$PWD" -e stderr -c nginx.conf
+daemon off;
+pid nginx.pid;
+error_log stderr warn;
+worker_processes 1;
+# For each client two: its own, and one to the application.
+worker_rlimit_nofile 8192;
+
+events {
+    worker_connections 4096;
+}
+
+http {
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+
+    upstream app {
+        server "unix:/run/here/app.sock";
+        keepalive 64;
+    }
+
+    server {
+        listen 127.0.0.1:8443 ssl http2;
+        ssl_certificate "/c/chain.pem";
+        ssl_certificate_key "/c/key.pem";
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+        ssl_session_cache shared:tls:4m;
+        ssl_client_certificate "/c/clients.pem";
+        ssl_verify_client optional;
+        # Digest signs the target as it was sent.
+        merge_slashes off;
+        keepalive_requests 1000000;
+        client_max_body_size 0;
+
+        location / {
+            proxy_pass http://app;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            # What clients say of themselves is not believed.
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host "";
+            proxy_set_header Forwarded "";
+            proxy_request_buffering off;
+            proxy_buffering off;
+        }
+    }
+}
+"""
+
+GUNICORN_BEHIND = '''\
+"""flask-gunicorn-gthread-unix, behind a proxy. Start it with: gunicorn -c gunicorn.conf.py application:app"""
+
+bind = "unix:/run/here/app.sock"
+workers = 1
+worker_class = "gthread"
+threads = 16
+# Longer than the proxy keeps an idle connection.
+keepalive = 150
+# What the proxy says of the client is read in application.py, and none of it here.
+forwarded_allow_ips = ""
+secure_scheme_headers = {}
+# The socket is its owner's and his group's, to which the proxy belongs.
+umask = 0o117
+# Otherwise a control socket appears in the home folder.
+control_socket_disable = True
+'''
+
+UVICORN_BEHIND = '''\
+"""quart-uvicorn-uvloop, behind a proxy. Start it with: python serve.py"""
+
+import uvicorn
+
+if __name__ == "__main__":
+    uvicorn.run(
+        "quart_impl:app",
+        host="127.0.0.1",
+        port=8000,
+        loop="uvloop",
+        http="httptools",
+        workers=1,
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1",  # the proxy: from nobody else is X-Forwarded-* believed
+        timeout_keep_alive=150,  # longer than the proxy keeps an idle connection
+        timeout_graceful_shutdown=5,
+    )
+'''
+
+
+UWSGI_1_3 = """\
+; flask-uwsgi. Start it with: uwsgi-core --ini uwsgi.ini
+[uwsgi]
+strict = true
+plugins = http,python3
+master = true
+auto-procname = true
+
+wsgi-file = application.wsgi
+need-app = true
+single-interpreter = true
+enable-threads = true
+processes = 1
+threads = 16
+
+; SSL_OP_NO_TLSv1_1 of OpenSSL's ssl.h; 1.0 is off unless it is asked for.
+ssl-option = 268435456
+; SSL_OP_NO_TLSv1_2
+ssl-option = 134217728
+https = 127.0.0.1:8443,/c/chain.pem,/c/key.pem,ECDHE+AESGCM:ECDHE+CHACHA20,!/c/clients.pem
+; The application finds a client's certificate where Apache's mod_ssl would put it.
+https-export-cert = true
+route-run = addvar:SSL_CLIENT_CERT=${HTTPS_CC}
+; Otherwise uWSGI believes what a client says of this, and tells the application that it is the scheme.
+http-var = HTTP_X_FORWARDED_PROTO=https
+http-keepalive = 1
+http-auto-chunked = true
+; How the router reaches the workers. Without this it is a TCP port, which anybody on this machine could speak to.
+socket = app.sock
+chmod-socket = 600
+http-use-socket = 0
+vacuum = true
+; Of a request's headers; the default of 4096 octets is less than a browser may send.
+buffer-size = 32768
+; A body is read whole, larger ones to disk: otherwise the answer to one that nobody reads may be lost.
+post-buffering = 65536
+disable-logging = true
+
+; At SIGTERM the application finishes what runs, and uWSGI ends. Its own meaning is a reload.
+hook-master-start = unix_signal:15 gracefully_kill_them_all
+"""
+
 
 @pytest.mark.parametrize(
     ("name", "tls", "asked", "file", "text"),
     [
+        ("flask-uwsgi", "1.3", REQUIRED, "uwsgi.ini", UWSGI_1_3),
         ("flask-werkzeug", "1.2+1.3", None, "serve.py", WERKZEUG),
         ("flask-gunicorn-gthread", "1.3", None, "gunicorn.conf.py", GTHREAD_1_3),
         ("flask-gunicorn-sync", "1.2+1.3", None, "gunicorn.conf.py", SYNC),
         ("quart-hypercorn-uvloop", "1.2", None, "hypercorn.conf.py", HYPERCORN_1_2),
         ("quart-uvicorn", "1.2+1.3", OPTIONAL, "serve.py", UVICORN_CLIENTS),
+        ("flask-gunicorn-gthread-unix@nginx", "1.2+1.3", OPTIONAL, "nginx.conf", NGINX),
+        ("flask-gunicorn-gthread-unix@nginx", "1.3", OPTIONAL, "gunicorn.conf.py", GUNICORN_BEHIND),
+        ("quart-uvicorn-uvloop@nginx", "1.3", OPTIONAL, "serve.py", UVICORN_BEHIND),
     ],
 )
 def test_the_whole_file(name: str, tls: str, asked: AskedOfClients | None, file: str, text: str) -> None:
     assert rendered(name, tls=tls, asked=asked).files[file] == text
+
+
+WITHOUT_TLS = {"application.py"}  # what workers load; TLS is another file's
+
+
+def is_told_of_tls(name: str, file: str) -> bool:
+    """Whether it is Python of a server that speaks TLS itself."""
+    front = deployments.find(name).front
+    return file.endswith(".py") and file not in WITHOUT_TLS and (front is None or front.passes_tls)
 
 
 SEVERAL = [name for name in deployments.names() if deployments.find(name).workers.several is not None]
@@ -343,14 +502,16 @@ class TestSeveralWorkers:
     @pytest.mark.parametrize("asked", [None, OPTIONAL])
     @pytest.mark.parametrize("name", SEVERAL)
     def test_files_compile(self, name: str, tls: str, asked: AskedOfClients | None) -> None:
-        files = rendered(name, tls=tls, asked=None if tls == "off" else asked, workers=3).files
+        result = rendered(name, tls=tls, asked=None if tls == "off" else asked, workers=3)
+        files = result.files
         for file, text in files.items():
             if file.endswith(".py"):
                 code = compile(text, file, "exec")
                 assert ("ssl" in code.co_names) == ("import ssl" in text)
                 assert "\n\n\n\n" not in text
                 assert not text.endswith("\n\n")
-        assert any("workers = 3" in text or "workers=3" in text for text in files.values())
+        named = any(re.search("(workers|processes) ?= ?3", text) for text in (*files.values(), *result.command))
+        assert named != (len(result.more_commands) == 2)
 
     @pytest.mark.parametrize("name", ["flask-gunicorn-gthread", "quart-gunicorn-asgi"])
     def test_gunicorn_makes_the_context_before_it_forks(self, name: str) -> None:
@@ -379,7 +540,7 @@ class TestEveryFile:
         for file, text in rendered(name, tls=tls).files.items():
             if file.endswith(".py"):
                 compile(text, file, "exec")
-                assert ("/c/key.pem" in text) == (tls != "off")
+                assert ("/c/key.pem" in text) == (tls != "off" and is_told_of_tls(name, file))
                 assert not text.endswith("\n\n")
                 assert "\n\n\n\n" not in text
 
@@ -409,14 +570,21 @@ def constants(code: CodeType) -> Iterator[object]:
 
 def test_a_hostile_path_stays_a_path() -> None:
     evil = CertificateFiles(chain=Path('/it\'s "here"\n'), key=Path("/k\\n"))
+    refusals = []
     for name in deployments.names():
-        result = rendered(name, certificate=evil)
+        try:
+            result = rendered(name, certificate=evil)
+        except DeploymentError as error:  # its file's language has no way to write such a path
+            refusals.append(str(error))
+            continue
         for file, text in result.files.items():
-            if file.endswith(".py"):
+            if is_told_of_tls(name, file):
                 assert str(evil.chain) in constants(compile(text, file, "exec"))
         assert result.environment["DEVICE_CERTIFICATE"] == str(evil.chain)
         environment = dict(line.split("=", 1) for line in shlex.split(result.files["device.env"]))
         assert environment["DEVICE_CERTIFICATE"] == str(evil.chain)
+    path = re.escape(repr(str(evil.chain)))
+    assert all(re.fullmatch(rf"{path}: \S+ cannot be told of .*; choose another", refusal) for refusal in refusals)
 
 
 @pytest.mark.parametrize("name", deployments.names())
@@ -432,10 +600,12 @@ class TestClientCertificates:
         settings = Settings.from_environ(result.environment)
         assert (settings.client_ca, settings.client_certificates) == (asked.ca, setting)
         for file, text in result.files.items():
-            if file.endswith(".py"):
+            if is_told_of_tls(name, file):
                 compile(text, file, "exec")
                 if "SSL.VERIFY_PEER" in text:  # pyOpenSSL's words for the same
                     assert text.count("SSL.VERIFY_FAIL_IF_NO_PEER_CERT") == (setting == "required")
+                elif "ssl_client_verify" in text:  # Granian's
+                    assert text.count(f"ssl_client_verify={setting == 'required'}") == 1
                 else:
                     assert text.count(constant) == 1
                 assert text.count('"/c/clients.pem"') == 1

@@ -1,6 +1,8 @@
 """What is uWSGI's own: the Python in it, its one key-exchange group, bodies in chunks, the socket behind its router."""
 
 import json
+import os
+import site
 import socket
 import stat
 from collections.abc import Iterator
@@ -12,11 +14,24 @@ import certs
 import deployments
 from deployments import DeploymentError, RunningServer, ServeOptions
 from deployments.servers import uwsgi
-from tests.deployments.clients import PING, TIMEOUT_S, address, family
+from tests.deployments.clients import PING, TIMEOUT_S, address, client, family
 
 pytestmark = pytest.mark.end_to_end
 
 NAME = "flask-uwsgi"
+TELLS = """
+import flask
+
+answer = flask.Flask.__call__
+
+def call(app, environ, start_response):
+    def start(status, headers, *more):
+        seen = f"{environ['wsgi.url_scheme']} {environ['REMOTE_ADDR']}"
+        return start_response(status, [*headers, ("x-seen", seen)], *more)
+    return answer(app, environ, start)
+
+flask.Flask.__call__ = call
+"""
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +99,22 @@ def test_nobody_passes_the_router_by(served: RunningServer) -> None:
     }
     assert listening == {address(served)[1]}
     assert stat.S_IMODE((served.folder / "app.sock").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("tls", "scheme"), [("1.2+1.3", "https"), ("off", "http")])
+def test_what_clients_say_of_themselves_is_not_believed(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: str, scheme: str
+) -> None:
+    """Nobody stands in front: uWSGI as it comes takes the scheme that a client says."""
+    (tmp_path / "sitecustomize.py").write_text(TELLS)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), *site.getsitepackages())))
+    forged = {"X-Forwarded-Proto": "gopher", "X-Forwarded-SSL": "on", "X-Forwarded-For": "192.0.2.7", "Forwarded": "a"}
+    options = ServeOptions(state=state, tls=tls, auth="none")
+    with deployments.start(NAME, options) as server, client(server, authenticated=False) as anyone:
+        assert anyone.get("/health", headers=forged).headers["x-seen"] == f"{scheme} 127.0.0.1"
+
+
+def test_an_answer_to_a_body_that_nobody_reads_is_not_lost(state: Path) -> None:
+    """Without post-buffering one of three was, of bodies of this size."""
+    with deployments.start(NAME, ServeOptions(state=state)) as server, client(server, authenticated=False) as stranger:
+        assert {stranger.post(PING, content=b"a" * 900_000).status_code for _ in range(20)} == {401}
