@@ -13,9 +13,11 @@ from typing import Final
 
 from deployments._behind import IDLE_S, Inner
 from deployments._name import DeploymentName
+from deployments._templates import render_template
 from deployments._types import Launch, RawTarget, Site, Threads, Workers
 
-_APP: Final = "flask_impl:app"
+_NAME: Final = DeploymentName("flask", "waitress")
+_MODULE: Final = "application"
 _CONNECTIONS: Final = 4096
 
 
@@ -24,7 +26,7 @@ def _launch(site: Site) -> Launch:
     if upstream is None:
         raise ValueError("it stands behind a proxy")
     return Launch(
-        files={},
+        files={f"{_MODULE}.py": render_template("waitress_application.py.j2", name=_NAME)},
         command=(
             *(sys.executable, "-m", "waitress"),
             f"--listen={upstream.authority}",
@@ -36,14 +38,14 @@ def _launch(site: Site) -> Launch:
             "--trusted-proxy-count=1",
             "--trusted-proxy-headers=x-forwarded-for x-forwarded-proto",
             "--clear-untrusted-proxy-headers",
-            _APP,
+            f"{_MODULE}:app",
         ),
         environment={},
     )
 
 
 INNER: Final = Inner(
-    name=DeploymentName("flask", "waitress"),
+    name=_NAME,
     summary="Waitress's threads",
     needs=("waitress", "flask"),
     threads=Threads(16, "16 threads"),
