@@ -62,6 +62,11 @@ FRONTS = {
     if (found := deployments.find(name).front) is not None and not found.passes_tls  # which says nothing: test_haproxy
 }
 
+CHECKING = [
+    name for name, found in FRONTS.items() if found.checks_peer
+]  # with the others whoever gets there is believed
+SOCKETS = [name for name, found in FRONTS.items() if found.over_socket]
+
 
 def forged(scheme: str) -> list[tuple[str, str]]:
     """All that a proxy might say, said by a client that would pass for another one, and for one of another scheme."""
@@ -162,22 +167,19 @@ class TestPastTheProxy:
         found = listeners(served)
         assert {ip for ip, _ in found} == (set() if front(served).over_socket else {PROXY})
 
+    @pytest.mark.parametrize("served", CHECKING, indirect=True, scope="module")
     def test_another_address_is_not_believed(self, served: RunningServer) -> None:
-        if not front(served).checks_peer:
-            pytest.skip("it is not claimed: whoever reaches its port is believed")
         ((_, port),) = listeners(served)
         assert told_past_the_proxy(port, CLIENT) == [CLIENT, "http"]
 
+    @pytest.mark.parametrize("served", CHECKING, indirect=True, scope="module")
     def test_the_proxys_address_is_believed(self, served: RunningServer) -> None:
         """Else the test above could not fail."""
-        if not front(served).checks_peer:
-            pytest.skip("it is not claimed: whoever reaches its port is believed")
         ((_, port),) = listeners(served)
         assert told_past_the_proxy(port, PROXY) == [ELSEWHERE, "https"]
 
+    @pytest.mark.parametrize("served", SOCKETS, indirect=True, scope="module")
     def test_others_may_not_open_its_socket(self, served: RunningServer) -> None:
-        if not front(served).over_socket:
-            pytest.skip("it listens at a TCP port")
         (socket,) = (file for file in served.folder.iterdir() if file.is_socket())
         assert stat.S_IMODE(socket.stat().st_mode) & stat.S_IRWXO == 0
 
