@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import deployments
 from harness.errors import UserError
 from harness.handshakes.measuring import BLOCK_S
 from harness.plan import Plan
@@ -214,6 +215,11 @@ class TestBuiltIn:
 
     def test_listed(self) -> None:
         assert {"quick", "full", "smoke", "calibrate"} <= set(built_in_plans())
+
+    def test_matrix_has_every_deployment(self) -> None:
+        plan = load_plan("matrix", deployments=deployments.names())
+        assert {cell.server.deployment for cell in plan.cells} == set(deployments.names())
+        assert plan.blocks >= 6
 
     def test_quick_measures_under_five_minutes_and_can_give_verdicts(self) -> None:
         plan = load_plan("quick", deployments=DEPLOYMENTS)
