@@ -261,8 +261,11 @@ class TestOneTable:
                         stack.callback(connection.close)
                         statuses.append(connection.ask())
                         connections.append(connection)
+                    if len(served.processes) > 1:  # a reload comes, which would close them, or wait for them
+                        for connection in connections:
+                            connection.close()
 
-            if len(served.processes) > 1:  # the second reload has closed half of them
+            if len(served.processes) > 1:
                 connections = [stack.enter_context(contextlib.closing(Connection(served, digest))) for _ in connections]
 
             def work(connection: Connection) -> None:
