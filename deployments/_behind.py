@@ -94,6 +94,7 @@ class Proxy:
 
     word: str
     title: str
+    warning: str | None = None
     program: Program
     tls_stack: TlsStack
     tls_restriction: str
@@ -133,7 +134,7 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
     return Deployment(
         name=name,
         summary=f"{inner.summary}, behind {proxy.title}" + (", by a UNIX socket" if inner.over_socket else ""),
-        warning=inner.warning,
+        warning="; ".join(warning for warning in (inner.warning, proxy.warning) if warning is not None) or None,
         needs=inner.needs,
         programs=(proxy.program,),
         threads=inner.threads,

@@ -1,7 +1,8 @@
 """Apache httpd 2.4 in front: TLS by the system's OpenSSL, HTTP/2, threads of two processes on its event MPM.
 
 The event loop holds idle connections; a handshake and a request have a thread of their own, so that clients which stall
-there can take them all, until each is cut off. Bodies go on while they come. ProxyPass, even with `nocanon`, takes
+there can take them all, until each is cut off: RequestReadTimeout says when. A client that connects and says nothing
+takes none, for Linux holds it back (AcceptFilter). Bodies go on while they come. ProxyPass, even with `nocanon`, takes
 several slashes at a path's start for one, and then decodes what follows; ProxyPassMatch hands them on. What clients say
 of themselves in X-Forwarded-* is replaced. At SIGWINCH it finishes what it forwards; at SIGUSR1 it takes new
 certificates, and new keys for session tickets, and closes nobody's request.
@@ -46,6 +47,7 @@ def _passes(target: RawTarget) -> RawTarget:
 PROXY: Final = Proxy(
     word="apache",
     title="Apache",
+    warning=_apache.WARNING,
     program=_apache.PROGRAM,
     tls_stack=TlsStack.SYSTEM,
     tls_restriction="SSLProtocol",

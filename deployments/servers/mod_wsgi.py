@@ -13,10 +13,10 @@ the daemon changes back. Who deploys it has the state belong to www-data, and ne
 """
 
 import os
-import platform
 import re
 import signal
 import site as python
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,7 @@ _NAME: Final = DeploymentName("flask", "mod_wsgi")
 _MODULES: Final = (*_apache.MODULES, "wsgi")
 _MODULE: Final = Path(_apache.MODULES_FOLDER, "mod_wsgi.so")
 _SCRIPT: Final = "application.wsgi"
+_PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _LIBRARY: Final = re.compile(rb"libpython(\d+\.\d+)")  # as it is linked
 _KEEP_PRIVILEGES: Final = ("setpriv", "--securebits=+no_setuid_fixup")
 
@@ -77,12 +78,12 @@ def _embedded() -> str | None:
 
 
 def _hindrance() -> str | None:
-    embedded, ours = _embedded(), ".".join(platform.python_version_tuple()[:2])
-    if embedded in (None, ours):
+    embedded = _embedded()
+    if embedded in (None, _PYTHON):
         return None
     return (
-        f"runs in Python {embedded}, which mod_wsgi embeds, and cannot use packages of {ours}; "
-        f"apt-get install python{embedded}-venv, and make this environment anew with python{embedded}"
+        f"has Python {embedded} in it, which cannot use the packages of this Python {_PYTHON}; "
+        f"apt-get install python{embedded}-venv, and install bench in an environment of python{embedded}"
     )
 
 
@@ -90,6 +91,7 @@ DEPLOYMENTS: Final = (
     Deployment(
         name=_NAME,
         summary="mod_wsgi's daemon in Apache",
+        warning=_apache.WARNING,
         needs=("flask",),
         programs=(_apache.PROGRAM, Program("mod_wsgi", "libapache2-mod-wsgi-py3", str(_MODULE))),
         threads=Threads(16, "16 threads"),
