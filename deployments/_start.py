@@ -21,7 +21,7 @@ from deployments._registry import describe
 from deployments._running import RunningServer, log_tail
 from deployments._stacks import TlsStack, why_not
 from deployments._together import Together
-from deployments._types import ClientCertificates, Deployment, Rendered, Site, Upstream, app_folder
+from deployments._types import ClientCertificates, Deployment, Reload, Rendered, Site, Upstream, app_folder
 from device_api.settings import Settings, SettingsError
 from device_api.state import StateError, open_state
 from digest_auth import ShmReplayStore, StoreUnavailableError
@@ -47,7 +47,7 @@ def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendere
     """
     launch = deployment.launch(site)
     environment = {
-        **_device_settings(options, site),
+        **_device_settings(options, site, overlaps=deployment.abilities.reload is Reload.SIGHUP),
         **launch.environment,
         "OPENSSL_CONF": str(site.folder / _OPENSSL_FILE),
     }
@@ -267,8 +267,12 @@ def _not_ready(
     return DeploymentError(f"{deployment.name} {fate}; {last_words}", log_tail=tail)
 
 
-def _device_settings(options: ServeOptions, site: Site) -> dict[str, str]:
-    """Return the DEVICE_* variables of an application that is served so."""
+def _device_settings(options: ServeOptions, site: Site, *, overlaps: bool) -> dict[str, str]:
+    """Return the DEVICE_* variables of an application that is served so.
+
+    overlaps: for a while after a reload a worker and the one that takes its place both serve; what one challenges the
+    other must know.
+    """
     settings = {
         "DEVICE_STATE": str(options.state.absolute()),
         "DEVICE_HOST": site.host,
@@ -287,8 +291,8 @@ def _device_settings(options: ServeOptions, site: Site) -> dict[str, str]:
         settings["DEVICE_THREADS"] = str(site.threads)
     if site.workers > 1:
         settings["DEVICE_WORKERS"] = str(site.workers)
-        if options.auth == "digest":
-            settings["DEVICE_REPLAY_STORE"] = f"shm:{site.folder.name}"  # for this start alone, as the folder is
+    if (site.workers > 1 or overlaps) and options.auth == "digest":
+        settings["DEVICE_REPLAY_STORE"] = f"shm:{site.folder.name}"  # for this start alone, as the folder is
     for name, value in (("ADDED_CPU_US", options.added_cpu_us), ("ADDED_DELAY_MS", options.added_delay_ms)):
         if value:
             settings[f"DEVICE_{name}"] = f"{value!r}"

@@ -13,7 +13,9 @@ of blocking threads to limit what runs at a time: unlimited they are 512. With 1
 
 Each worker has a listening socket of its own (SO_REUSEPORT). At SIGHUP another one is started beside each; 3.5 s later
 the old one stops accepting and finishes its requests. What it had accepted but not yet read a request from it cuts. A
-new worker that cannot start, for want of a certificate that is whole, does not keep the old one from ending.
+new worker that cannot start, for want of a certificate that is whole, does not keep the old one from ending. While both
+serve, a client may be challenged by one and answer to the other: so even one worker has a table of used nonces that its
+successor shares; with a memory for each, a sixth of the requests on new connections failed.
 
 Its WSGI hands over the decoded path alone, and Digest signs the target as it was sent. Its application is called by way
 of a function that puts a target together again: right for targets in which nothing is escaped that need not be, and no
