@@ -402,6 +402,91 @@ disable-logging = true
 hook-master-start = unix_signal:15 gracefully_kill_them_all
 """
 
+APACHE = """\
+# In the folder of the application's files. Start it with: apache2 -d "$PWD" -f apache.conf -DFOREGROUND
+PidFile apache.pid
+DefaultRuntimeDir .
+ErrorLog /dev/stderr
+ServerName localhost
+# Started by root it serves as this user; started by another, as that one.
+User www-data
+Group www-data
+# Nothing of it is left behind by a process that is killed.
+Mutex pthread default
+ServerTokens Prod
+TraceEnable Off
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule reqtimeout_module /usr/lib/apache2/modules/mod_reqtimeout.so
+LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
+LoadModule socache_shmcb_module /usr/lib/apache2/modules/mod_socache_shmcb.so
+LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
+LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+
+# As Debian sets them in mods-available/mpm_event.conf.
+StartServers 2
+MinSpareThreads 25
+MaxSpareThreads 75
+ThreadLimit 64
+ThreadsPerChild 25
+MaxRequestWorkers 150
+
+Listen 127.0.0.1:8443 https
+KeepAlive On
+MaxKeepAliveRequests 0
+# Each connection that stalls holds a thread until then; a handshake may last for ever by default.
+RequestReadTimeout handshake=10 header=20-40,MinRate=500 body=20,MinRate=500
+GracefulShutdownTimeout 5
+
+Protocols h2 http/1.1
+SSLEngine on
+SSLCertificateFile "/c/chain.pem"
+SSLCertificateKeyFile "/c/key.pem"
+SSLProtocol -all +TLSv1.2
+SSLCipherSuite ECDHE+AESGCM:ECDHE+CHACHA20
+SSLSessionCache shmcb:sessions(512000)
+SSLCACertificateFile "/c/clients.pem"
+SSLVerifyClient optional
+
+# Digest signs the target as it was sent.
+AllowEncodedSlashes NoDecode
+MergeSlashes Off
+
+ProxyPreserveHost On
+# What clients say of themselves is not believed.
+ProxyAddHeaders Off
+RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
+RequestHeader set X-Forwarded-Proto "https"
+RequestHeader unset X-Forwarded-Host
+RequestHeader unset X-Forwarded-Server
+RequestHeader unset Forwarded
+# Not ProxyPass, which takes several slashes at a path's start for one. The path of absolute-form goes on without the
+# rest. A connection that was idle for a minute is not used again: the application keeps its own for longer. One that is
+# not up yet is tried again at once.
+ProxyPassMatch "^(?:https?://[^/]*)?/(.*)$" "http://127.0.0.1:8000/$1" nocanon enablereuse=on ttl=60 retry=0
+"""
+
+MOD_WSGI_ITS_OWN = """\
+# The application is told the certificate.
+SSLOptions +ExportCertData
+
+WSGISocketPrefix wsgi
+# At a graceful restart old processes find the new daemon.
+WSGISocketRotation Off
+WSGIAcceptMutex pthread
+# No Python in the processes that speak HTTP.
+WSGIRestrictEmbedded On
+# Without a home it looks for its user's, and does not start where that is missing.
+WSGIDaemonProcess device processes=2 threads=16 display-name=%{GROUP} home="/run/here" lang=C.UTF-8 locale=C.UTF-8
+WSGIProcessGroup device
+WSGIApplicationGroup %{GLOBAL}
+WSGIPassAuthorization On
+WSGIChunkedRequest On
+WSGIScriptAlias / application.wsgi
+"""
+
 
 @pytest.mark.parametrize(
     ("name", "tls", "asked", "file", "text"),
@@ -415,10 +500,26 @@ hook-master-start = unix_signal:15 gracefully_kill_them_all
         ("flask-gunicorn-gthread-unix@nginx", "1.2+1.3", OPTIONAL, "nginx.conf", NGINX),
         ("flask-gunicorn-gthread-unix@nginx", "1.3", OPTIONAL, "gunicorn.conf.py", GUNICORN_BEHIND),
         ("quart-uvicorn-uvloop@nginx", "1.3", OPTIONAL, "serve.py", UVICORN_BEHIND),
+        ("flask-waitress@apache", "1.2", OPTIONAL, "apache.conf", APACHE),
     ],
 )
 def test_the_whole_file(name: str, tls: str, asked: AskedOfClients | None, file: str, text: str) -> None:
     assert rendered(name, tls=tls, asked=asked).files[file] == text
+
+
+def test_mod_wsgis_part_of_apaches_file() -> None:
+    assert rendered("flask-mod_wsgi", asked=REQUIRED, workers=2).files["apache.conf"].endswith(MOD_WSGI_ITS_OWN)
+    assert "threads=16" in rendered("flask-mod_wsgi").files["apache.conf"]
+    assert "processes=" not in rendered("flask-mod_wsgi").files["apache.conf"]
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_mod_wsgi_keeps_roots_privileges_and_nobody_elses(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    found = rendered("flask-mod_wsgi")
+    assert ("os.setuid(0)" in found.files["application.wsgi"]) == (user == 0)
+    assert (found.command[0] == "setpriv") == (user == 0)
+    compile(found.files["application.wsgi"], "application.wsgi", "exec")
 
 
 WITHOUT_TLS = {"application.py"}  # what workers load; TLS is another file's
