@@ -7,7 +7,8 @@ a port that may be closed. Debian's takes no `persist_config`, and keeps its las
 unless told of another one; a library in it makes a folder `.step` there each time that it starts.
 
 Go parses the target and writes it anew. A valid path comes out as it went in; one that holds what RFC 3986 lets no
-path hold (such as `"`, `|` and octets above 127) is decoded and escaped again, and its Digest is refused. `OPTIONS *` it answers itself, whoever asks.
+path hold (such as `"`, `|` and octets above 127) is decoded and escaped again, and its Digest is refused. `OPTIONS *`
+it answers itself, whoever asks.
 
 At SIGTERM it waits for requests that run, for the grace period and no longer. A reload is told over a UNIX socket in
 its folder; without --force it would see that its configuration is the same, and read no certificate. It closes
