@@ -104,6 +104,7 @@ class Proxy:
     handshake: Handshake = Handshake.IN_EVENT_LOOP
     stop: signal.Signals
     renew: signal.Signals | tuple[str, ...]
+    reload: Reload = Reload.ASKED
     keeps_sessions: bool = False
     passes: Callable[[RawTarget], RawTarget]
     refuses: frozenset[str] = frozenset()
@@ -147,7 +148,7 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
             resumption=proxy.resumption,
             client_certificates=proxy.client_certificates,
             handshake=proxy.handshake,
-            reload=Reload.ASKED,
+            reload=proxy.reload,
             stop_finishes_requests=True,
             stop_status=0,
             raw_target=proxy.passes(inner.raw_target),

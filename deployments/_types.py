@@ -187,6 +187,7 @@ class Reload(StrEnum):
     SIGHUP = "SIGHUP"  # by new workers; the old ones cut connections that are idle, and those that are just being made
     SIGUSR1 = "SIGUSR1 (503s)"  # requests that come while mod_wsgi's daemon is replaced may get 503
     ASKED = "told to reload"  # by a signal or a command of its own; RunningServer.reload knows it
+    ASKED_CUTS_NEW = "told, cuts new"  # a connection that is just being made may be reset
     RESTART = "restart"
 
 

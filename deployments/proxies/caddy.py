@@ -12,7 +12,8 @@ it answers itself, whoever asks.
 
 At SIGTERM it waits for requests that run, for the grace period and no longer. A reload is told over a UNIX socket in
 its folder; without --force it would see that its configuration is the same, and read no certificate. It closes
-connections that wait, but no request, however long; its keys for session tickets are new after that.
+connections that wait, but no request, however long; one that is just being made may be reset (seen once in some tens
+of reloads under load). Its keys for session tickets are new after that.
 """
 
 import signal
@@ -22,7 +23,7 @@ from deployments._behind import Fronted, Inner, Proxy, Speaks
 from deployments._programs import which
 from deployments._stacks import TlsStack
 from deployments._templates import render_template
-from deployments._types import ClientCertificates, Program, RawTarget, Resumption, Site
+from deployments._types import ClientCertificates, Program, RawTarget, Reload, Resumption, Site
 from deployments.servers._tls import TemplateTls
 
 _FILE: Final = "Caddyfile"
@@ -74,6 +75,7 @@ PROXY: Final = Proxy(
     resumption=Resumption(tls_1_2_ticket=True, tls_1_2_session_id=False, tls_1_3_ticket=True),
     client_certificates=ClientCertificates.NOT_TOLD,
     stop=signal.SIGTERM,
+    reload=Reload.ASKED_CUTS_NEW,
     renew=("env", f"STEPPATH={_OWN}", _PROGRAM.name, "reload", "--force", *_CONFIGURATION),
     passes=_passes,
     refuses=frozenset({"/%"}),

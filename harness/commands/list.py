@@ -150,6 +150,7 @@ _RENEWAL: Final[Mapping[deployments.Reload, str]] = {
     deployments.Reload.SIGHUP: "read at SIGHUP, by new workers; connections that are being made then may be cut",
     deployments.Reload.SIGUSR1: "read at SIGUSR1; requests that come while the daemon is replaced may get 503",
     deployments.Reload.ASKED: "read when it is told to reload, which costs nobody a request",
+    deployments.Reload.ASKED_CUTS_NEW: "read when it is told to reload; who is just connecting may be cut",
     deployments.Reload.RESTART: "read at the next start",
 }
 

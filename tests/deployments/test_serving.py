@@ -55,7 +55,12 @@ CLOSED_NEW = tuple(
 )
 UNAVAILABLE = (*CLOSED_IDLE, "kept: HTTPException('status 503')", "new: HTTPException('status 503')")
 # Told, new processes take over; what each may cost.
-BORNE = {Reload.SIGHUP: CLOSED_NEW, Reload.SIGUSR1: UNAVAILABLE, Reload.ASKED: CLOSED_IDLE}
+BORNE = {
+    Reload.SIGHUP: CLOSED_NEW,
+    Reload.SIGUSR1: UNAVAILABLE,
+    Reload.ASKED: CLOSED_IDLE,
+    Reload.ASKED_CUTS_NEW: CLOSED_NEW,
+}
 RESPAWNS = frozenset(BORNE)
 CLIENTS = 4  # that ask while a certificate is renewed
 

@@ -327,7 +327,7 @@ class TestClaims:
         if deployments.find(served.name).abilities.reload is Reload.RESTART:
             assert shake_hands(served).serial != serial(state)
             return
-        if deployments.find(served.name).abilities.reload in {Reload.SIGHUP, Reload.SIGUSR1, Reload.ASKED}:
+        if deployments.find(served.name).abilities.reload not in {Reload.WATCHED, Reload.WATCHED_OR_SIGHUP}:
             replaced = facing(served)
             served.reload()
             await_successors(served, replaced)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, Self, cast
 from unittest import mock
 
 from harness.cli import run_command
@@ -37,6 +37,12 @@ class Laboratory(FakeLab):
     def __init__(self, most_bytes: int | None) -> None:
         super().__init__()
         self._most_bytes = most_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        del raised
 
     def check(self, server: ServerKey) -> None:
         del server
