@@ -169,7 +169,7 @@ def _range(intervals: Sequence[Interval | None]) -> str:
         return ""
     known = [interval.estimate for interval in measured if interval.low > 0]
     if not known:
-        return "too small to tell"
+        return "too little to tell"
     if len(known) < len(measured):
         return f"up to {words.microseconds(max(known))}"
     low, high = words.microseconds(min(known)), words.microseconds(max(known))
