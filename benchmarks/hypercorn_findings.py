@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hypercorn.typing import Scope
 
 PATIENCE_S: Final = 2.0  # the server's, wherever it can be told
-WAIT_S: Final = 6.0  # ours: what has not come by then does not come
+WAIT_S: Final = 9.0  # ours: what has not come by then does not come
 HOST: Final = b"Host: localhost\r\n"
 CERTIFICATE: Final = (
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout"

@@ -26,7 +26,7 @@ def test_the_table(column: int, which: str) -> None:
     def ask(finding: Callable[[Server], str]) -> tuple[str, str]:
         return find(finding, which)
 
-    with ThreadPoolExecutor(8) as pool:  # most of the time each of them waits for what does not come
+    with ThreadPoolExecutor(6) as pool:  # most of the time each of them waits for what does not come
         found = dict(pool.map(ask, FINDINGS))
     for question, answer in found.items():
         size = SIZE.fullmatch(answer)
