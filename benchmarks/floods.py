@@ -363,7 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print what the floods met; 1 when a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requests", type=int, default=1_000_000, help="in process (default: %(default)s)")
-    parser.add_argument("--wire", type=int, default=100_000, help="over the wire, in all (default: %(default)s)")
+    parser.add_argument("--wire", type=int, default=100_032, help="over the wire, in all (default: %(default)s)")
     parser.add_argument("--devices", default=",".join(DEVICES), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=7616, help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep what was met there")
