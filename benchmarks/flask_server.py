@@ -114,7 +114,7 @@ class Site:
     def ours(self, backend: str) -> Iterator[Server]:
         """Our server, until the block ends."""
         files = self.certificate
-        command = ["-m", "benchmarks.tiny_application", backend, "{port}", str(files.chain), str(files.key)]
+        command = ["-m", "benchmarks.tiny_server", backend, "{port}", str(files.chain), str(files.key)]
         with self._started(command) as server:
             yield server
 

@@ -10,8 +10,6 @@ Goal: 20 of 20 are marked. About 9 s a try.
     python -m benchmarks.starved [--tries N] [--fresh]
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tries import Tries, parser
-from harness.generator import before_exec
+from harness.child import start_child
 from harness.lab import RealLab, Served
 from harness.load import Arrivals, Load
 from harness.pinning import Pinning, choose_pinning, stay_off
@@ -50,11 +48,7 @@ def measure(served: Served, pinning: Pinning, load: Load, *, seed: int) -> dict[
 def starved(pinning: Pinning) -> Iterator[None]:
     """Spin on the generator's processor in the block."""
     words = [sys.executable, "-S", "-c", "while True: pass"]
-    ready = before_exec(pinning.generator, os.getpid())
-    spinning = [
-        subprocess.Popen(words, preexec_fn=ready)  # noqa: PLW1509 - two system calls; they die with this process
-        for _ in range(SPINNING)
-    ]
+    spinning = [start_child(words, cpus=pinning.generator) for _ in range(SPINNING)]
     try:
         yield
     finally:

@@ -15,6 +15,8 @@ CLOCK_STEP_US: Final = 1_000_000
 _SPARSE: Final = b"\x01" + bytes(7)  # a record begins so: who takes a nonce for a few requests needs no more
 _REST: Final = bytes(COUNT_LIMIT // 8 - len(_SPARSE)) + b"\xfe"
 
+_BITS: Final = tuple(1 << number for number in range(8))
+
 
 class MemoryReplayStore:
     """A ReplayStore in this process's memory; it is gone with the process, and its nonces with it.
@@ -47,15 +49,17 @@ class MemoryReplayStore:
     def use(self, claim: CountedUse) -> bool:
         """See ReplayStore. A count that is none, or beyond COUNT_LIMIT, is never unused."""
         count = claim.count
-        octet, bit = count >> 3, 1 << (count & 7)
+        octet, bit = count >> 3, _BITS[count & 7]
         with self._lock:
             if claim.epoch != self.epoch:
                 return False
-            record = self._used.get(claim.identity)
-            if record is None:
-                record = self._new_record(claim)
-                if record is None:
+            try:
+                record = self._used[claim.identity]
+            except KeyError:
+                made = self._new_record(claim)
+                if made is None:
                     return False
+                record = made
             try:
                 used = record[octet]
             except IndexError:

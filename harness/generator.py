@@ -6,7 +6,6 @@ fork of a process that has imported Locust already (`Generator.born`), which sta
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import json
 import os
@@ -14,11 +13,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from harness.child import start_child
 from harness.errors import UserError
 from harness.line_process import ProcessFailedError
 from harness.load import Load
@@ -28,8 +28,6 @@ from harness.recording import Slice
 
 SILENCE_LIMIT_S = 20.0  # between two slices; importing Locust takes a third of a second on an idle processor
 STOP_LIMIT_S = 10.0
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Locust reads any option from a variable of this prefix.
 _NOT_INHERITED = "LOCUST_"
@@ -111,15 +109,13 @@ class Generator:
         """Start one as a program of its own."""
         with log.open("wb") as output:
             try:
-                process = subprocess.Popen(
+                process = start_child(
                     argv,
+                    cpus=cpus,
                     cwd=log.parent,  # Locust reads locust.conf and pyproject.toml of its current folder
                     env=_environment(os.environ),
-                    stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C in the terminal is for the harness, which stops it in good order
-                    preexec_fn=before_exec(cpus, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
                 )
             except (OSError, subprocess.SubprocessError) as error:  # no process, or not on those processors
                 raise GeneratorFailedError(f"it could not be started on processors {sorted(cpus)} ({error})") from error
@@ -219,16 +215,3 @@ def _slice(line: Mapping[str, Any]) -> Slice:
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
-
-
-def before_exec(cpus: frozenset[int], parent: int) -> Callable[[], None]:
-    """Return what a child does before it becomes its program: take its processors, and agree to die with its parent."""
-    libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork
-
-    def prepare() -> None:
-        os.sched_setaffinity(0, cpus)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return prepare

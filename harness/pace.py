@@ -13,9 +13,7 @@ run: how fast one process does it hangs on where its memory happens to lie. `har
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -23,7 +21,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from harness.beats import Beat, Memory
-from harness.generator import before_exec
+from harness.child import start_child
 
 WORST: Final = 4.0  # times the median: an interrupt in the middle of a piece is not the processor's pace
 
@@ -48,13 +46,10 @@ class PaceProbe:
         with ExitStack() as opening:
             self._memories = [opening.enter_context(Memory()) for _ in processors]
             for memory, processor in zip(self._memories, sorted(processors), strict=True):
-                process = subprocess.Popen(
+                process = start_child(
                     [sys.executable, "-m", "harness.beats", str(memory.descriptor)],
-                    stdin=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
+                    cpus=frozenset({processor}),
                     pass_fds=[memory.descriptor],
-                    start_new_session=True,  # Ctrl-C in the terminal is for us, who end it
-                    preexec_fn=before_exec(frozenset({processor}), os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
                 )
                 opening.callback(process.wait)
                 opening.callback(process.kill)

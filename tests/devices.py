@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from certs import client_context
 from device_api.ready import ReadyFile
 
 START_S = 20.0
@@ -37,6 +39,12 @@ class RunningDevice:
         assert parts.hostname is not None
         assert parts.port is not None
         return parts.hostname, parts.port
+
+    @property
+    def trusting(self) -> ssl.SSLContext:
+        """What a client of it needs; it serves HTTPS."""
+        assert self.ready.ca_file is not None
+        return client_context(self.ready.ca_file)
 
     def logged(self) -> list[str]:
         """Lines of stdout and stderr."""

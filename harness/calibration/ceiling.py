@@ -26,7 +26,8 @@ from device_api.state import open_state
 from harness.calibration import servers
 from harness.calibration.recorded import slices_so_far
 from harness.calibration.servers import OPEN_PATH, NotUpError, Server
-from harness.generator import Generator, GeneratorFailedError, before_exec, command, locust_arguments
+from harness.child import start_child
+from harness.generator import Generator, GeneratorFailedError, command, locust_arguments
 from harness.load import Load
 from harness.pinning import Pinning
 from harness.plan import SLICE_S, Cell, ServerKey
@@ -177,13 +178,11 @@ def _theirs(peer: _Peer, server: Server, pinning: Pinning, folder: Path) -> floa
     """Return the CPU time for a request of a generator in C, its start and its handshakes included, in µs."""
     output = folder / "peer.log"
     with output.open("wb") as stdout:
-        process = subprocess.Popen(
+        process = start_child(
             [*peer.argv, f"{server.url}{OPEN_PATH}"],
-            stdin=subprocess.DEVNULL,
+            cpus=pinning.generator,
             stdout=stdout,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=before_exec(pinning.generator, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)

@@ -22,7 +22,7 @@ from typing import Final
 from certs import KeyKind
 from device_api.state import DeviceState
 from harness.calibration.responder import ANSWER, CHALLENGE
-from harness.generator import before_exec
+from harness.child import start_child
 
 OPEN_PATH: Final = "/open"  # nginx answers it without a challenge
 _LOOK_EVERY_S: Final = 0.05
@@ -122,14 +122,7 @@ def responder(state: DeviceState, cpus: frozenset[int]) -> Iterator[Server]:
 
 @contextmanager
 def _running(argv: list[str], cpus: frozenset[int], *, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C in the terminal is for the harness
-        preexec_fn=before_exec(cpus, os.getpid()),  # noqa: PLW1509 - two system calls, no lock of Python's
-    )
+    process = start_child(argv, cpus=cpus, stdout=stdout)
     try:
         yield process
     finally:
