@@ -31,12 +31,27 @@ _ENVIRONMENT_FILE: Final = "device.env"
 _SOCKET: Final = "app.sock"
 _PORT_TRIES: Final = 3  # another program may take a free port between our choice and the server's bind
 
-# A measured server must not depend on what happens to be set in the shell that measures.
+# A measured server must not depend on what happens to be set in the shell that measures. Most of Python's own variables
+# change its speed (PYTHONDEVMODE, PYTHONASYNCIODEBUG, PYTHONMALLOC, PYTHONTRACEMALLOC, PYTHONPERFSUPPORT), what is run
+# (PYTHONOPTIMIZE, PYTHON_JIT, PYTHONWARNINGS), what is logged (PYTHONPROFILEIMPORTTIME, PYTHONUNBUFFERED) or what a
+# crash does (PYTHONFAULTHANDLER); with a fixed PYTHONHASHSEED the luck of one seed is in every trial, and no interval
+# says so. There are more with each version: so all are left behind but those that are named.
 _NOT_INHERITED: Final = (
     *("DEVICE_", "FLASK_", "QUART_"),
     *("WERKZEUG_", "GUNICORN_", "UVICORN_", "HYPERCORN_", "GRANIAN_"),
+    "PYTHON",
 )
 _NOT_INHERITED_NAMES: Final = frozenset({"WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "OPENSSL_CONF"})
+_INHERITED_NAMES: Final = frozenset(
+    {
+        # Where modules are found.
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "PYTHONUSERBASE"),
+        # Where their compiled form is kept.
+        *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
+        # How the names of files are read.
+        *("PYTHONUTF8", "PYTHONCOERCECLOCALE"),
+    }
+)
 
 
 def render(deployment: Deployment, options: ServeOptions, site: Site) -> Rendered:
@@ -311,7 +326,7 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_NAMES
+        if name in _INHERITED_NAMES or not (name.startswith(_NOT_INHERITED) or name in _NOT_INHERITED_NAMES)
     }
 
 

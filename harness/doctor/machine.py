@@ -21,7 +21,7 @@ from harness.pinning import Pinning, core_siblings, stay_off
 from harness.undisturbed import least_disturbed
 
 SLOWING_VARIABLES: Final = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONTRACEMALLOC")
-"""Variables that a server would inherit and that make each of its requests dearer."""
+"""Variables that the load generator inherits and that make each of its requests dearer; servers inherit none."""
 
 _READS: Final = 1000  # of the clock, in each batch
 _BATCHES: Final = 9

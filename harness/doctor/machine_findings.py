@@ -164,7 +164,7 @@ def _python(machine: Machine) -> Finding:
         return mind(
             "Python",
             f"{machine.python}, with {', '.join(machine.python_variables)} set",
-            f"servers inherit it and get slower: unset {' '.join(machine.python_variables)}",
+            f"the load generator inherits it and gets slower: unset {' '.join(machine.python_variables)}",
             in_the_way=True,
         )
     return good("Python", f"{machine.python}; {machine.kernel}")

@@ -5,6 +5,7 @@ them fails there, in the test that is named after the claim.
 """
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -428,3 +429,27 @@ class TestStart:
             assert refused.status_code == 401
             assert 'realm="network-device"' in refused.headers["www-authenticate"]
             assert len(family(server)) == 2  # the master and one worker
+
+    def test_nor_what_changes_python_itself(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """But for where it finds its modules: what runs at its start, there, writes down what it was given."""
+        seen = tmp_path / "seen"
+        (tmp_path / "sitecustomize.py").write_text(
+            "import json, os, pathlib, sys\n"
+            "found = dict(os.environ), sys.flags.dev_mode, sys.flags.optimize, sys.flags.hash_randomization\n"
+            f"pathlib.Path({str(seen)!r}).write_text(json.dumps(found))"
+        )
+        kept = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+        lost = {
+            **dict.fromkeys(("PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONFAULTHANDLER", "PYTHONUNBUFFERED"), "1"),
+            **dict.fromkeys(("PYTHONTRACEMALLOC", "PYTHONPROFILEIMPORTTIME", "PYTHON_OF_TOMORROW"), "1"),
+            "PYTHONMALLOC": "debug",
+            "PYTHONOPTIMIZE": "2",
+            "PYTHONHASHSEED": "0",
+            "PYTHONWARNINGS": "error",
+        }
+        for name, value in {**kept, **lost}.items():
+            monkeypatch.setenv(name, value)
+        with deployments.start("flask-werkzeug", ServeOptions(state=state)):
+            environment, *flags = json.loads(seen.read_text())
+        assert {name: value for name, value in environment.items() if name.startswith("PYTHON")} == kept
+        assert flags == [False, 0, 1]
