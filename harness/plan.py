@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from certs import KeyKind
+from deployments import DeploymentName
 from harness.load import Arrivals, Load
 
 # Those that leave the least behind in a server come first: harness.schedule goes by this order.
@@ -36,7 +37,15 @@ SLICE_S = 0.25  # the generator records four times a second; windows are made of
 DEFAULT_HALF_WIDTH = 0.02
 DEFAULT_P99_MS = 250.0
 
-FILES_BESIDE_CLIENTS = 100  # open files of a generator or a server that are no connections
+_FILES_BESIDE_CLIENTS = 100  # open files of a generator or a server that are no connections
+
+
+def open_files(connections: int, *, proxied: bool) -> int:
+    """Return what one process, generator, server or proxy, may have open at a time while it has so many clients.
+
+    proxied: whether a proxy is among them, which has a connection to the application for each one to a client.
+    """
+    return connections * (2 if proxied else 1) + _FILES_BESIDE_CLIENTS
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -57,6 +66,11 @@ class ServerKey:
     def uses_tls(self) -> bool:
         """Whether clients come by https."""
         return self.tls != "off"
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether a proxy stands in front of the application's server. Raises DeploymentError for no such name."""
+        return DeploymentName.parse(self.deployment).proxy is not None
 
     @property
     def is_calibration(self) -> bool:
@@ -161,8 +175,10 @@ class Plan:
 
     @property
     def open_files(self) -> int:
-        """What one process, generator or server, may have open at a time."""
-        return self.connections + FILES_BESIDE_CLIENTS
+        """What one process, generator, server or proxy, may have open at a time in the trial that needs most."""
+        trials = [(cell.server, cell.load.clients) for cell in self.cells]
+        trials += [(search.server, search.clients) for search in self.searches]
+        return max(open_files(clients, proxied=server.is_proxied) for server, clients in trials)
 
     def cells_on(self, server: ServerKey) -> tuple[Cell, ...]:
         """Return the cells that are measured on one server start."""

@@ -8,7 +8,7 @@ from typing import Final
 from harness.doctor.findings import Finding, good, mind
 from harness.doctor.installed import FIRST_PLAN, PlanNeeds
 from harness.doctor.machine import Machine
-from harness.plan import FILES_BESIDE_CLIENTS
+from harness.plan import open_files
 
 MANY_CONNECTIONS: Final = 1000
 SLOW_CLOCK_NS: Final = 500.0  # a clock that is read without the kernel takes 30 to 60, seen from Python
@@ -17,8 +17,8 @@ SLEPT_S: Final = 60.0
 LITTLE_ROOM: Final = 50_000_000  # bytes: recordings and logs of one server's trials have to fit
 SCARCE_ROOM: Final = 1_000_000_000
 
-_NEEDED: Final = MANY_CONNECTIONS + FILES_BESIDE_CLIENTS
-_TARGET: Final = 2 * MANY_CONNECTIONS + FILES_BESIDE_CLIENTS  # a proxy has one to the client and one to the server
+_NEEDED: Final = open_files(MANY_CONNECTIONS, proxied=False)
+_TARGET: Final = open_files(MANY_CONNECTIONS, proxied=True)
 
 
 def machine_findings(machine: Machine, plans: Iterable[PlanNeeds]) -> tuple[Finding, ...]:
