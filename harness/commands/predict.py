@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from harness import words
 from harness.errors import UserError
 from harness.measured import Measured
 from harness.prediction.check import check_cpu
@@ -112,8 +113,6 @@ def _predictors(measured: Measured, deployment: str | None, folder: Path) -> lis
 
 
 def _show(prediction: Prediction, measured: Measured) -> None:
-    from harness.report import words  # noqa: PLC0415 - the report's plots take a second to import
-
     click.echo(_asked(prediction))
     click.echo()
     click.echo(f"server CPU a request   {words.microseconds_between(prediction.cpu_us)}")
@@ -150,8 +149,6 @@ def _asked(prediction: Prediction) -> str:
 
 
 def _latency(interval: Interval) -> str:
-    from harness.report import words  # noqa: PLC0415 - as above
-
     estimate = words.microseconds(interval.estimate, 3)
     if not math.isfinite(interval.high):
         return f"{estimate}, perhaps without bound: the costs' interval reaches beyond capacity or is not known"
@@ -159,8 +156,6 @@ def _latency(interval: Interval) -> str:
 
 
 def _cores(interval: Interval) -> str:
-    from harness.report import words  # noqa: PLC0415 - as above
-
     said = words.significant(interval.estimate, 3)
     if not interval.is_finite:
         return f"{said}, no interval"
@@ -168,8 +163,6 @@ def _cores(interval: Interval) -> str:
 
 
 def _notes(prediction: Prediction, measured: Measured) -> list[str]:
-    from harness.report import words  # noqa: PLC0415 - as above
-
     workload = prediction.workload
     blocks = words.count(prediction.cpu_us.n, "block")
     notes = [f"Intervals: 95 %, of the costs in {blocks}; how far the model itself is off is not in them."]

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from harness import words
 from harness.comparing.compared import Compared, Row, Status
 from harness.comparing.figures import MEASURES, Figure
 from harness.comparing.judging import Judgement
 from harness.comparing.yardstick import NONE, Yardstick
-from harness.report import words
 from harness.statistics import Interval
 from harness.trials import Run
 

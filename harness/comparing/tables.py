@@ -9,11 +9,11 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from harness import words
 from harness.comparing.compared import Compared, Row
 from harness.comparing.figures import Figure, cells_of, percentile_us
 from harness.comparing.judging import Judgement
 from harness.comparing.said import between, headline, label, margin, notes, ratio, shared_words, tally
-from harness.report import words
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160
 _COLOURS: Final = {Judgement.WORSE: "bold red", Judgement.BETTER: "green"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deployments import Deployment, DeploymentError, find
+from harness import words
 from harness.measured import Contender
-from harness.report import words
 from harness.report.content import Section, Table, table
 
 MOST_COLUMNS = 4

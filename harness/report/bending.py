@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness import words
 from harness.capacity.reading import AtRate, Searched, searches_in
 from harness.capacity.search import CONFIRMATIONS, SHARES, Capacity, Ending
 from harness.measured import SCENARIO_WORDS, Contender, contender_of
-from harness.report import charts, words
+from harness.report import charts
 from harness.report.content import Plot, Section, Table, table
 from harness.report.naming import Names, mark, set_up
 from harness.trials import Run

@@ -11,11 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness import words
 from harness.costs import Costs, Part, Waterfall, Whole, break_even, waterfall
 from harness.costs.waterfall import WholeName
 from harness.measured import Contender, Measured, Scenario
 from harness.prediction import check_cpu, check_latency
-from harness.report import charts, words
+from harness.report import charts
 from harness.report.content import Mark, Plot, Section, Table, table
 from harness.report.naming import Names, server_of
 from harness.statistics import Interval

@@ -19,6 +19,7 @@ from enum import Enum, StrEnum
 
 import numpy as np
 
+from harness import words
 from harness.measured import (
     Condition,
     Contender,
@@ -29,7 +30,6 @@ from harness.measured import (
     latency_us,
     throughput,
 )
-from harness.report import words
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval, Verdict, holm, holm_levels, verdict
 
 TABLE_LEVEL = 0.95

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from harness import words
 from harness.costs import Term, combine
 from harness.measured import Condition, Contender, Measured, Scenario
-from harness.report import words
 from harness.report.decisions import CPU, TABLE_LEVEL, Decision, Outcome, Rival, advantage
 from harness.report.naming import Names
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Verdict, verdict

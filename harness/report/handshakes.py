@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from certs import TlsVersion
-from harness import histograms
+from harness import histograms, words
 from harness.costs import NEGLIGIBLE, base_condition, combine, connection_terms, without_tls
 from harness.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us
 from harness.network.model import RoundTrips, first_answer_us, round_trips
 from harness.recording import Bytes
-from harness.report import charts, words
+from harness.report import charts
 from harness.report.content import Plot, Section, Table, table
 from harness.report.naming import Names, legend, series
 from harness.statistics import Interval

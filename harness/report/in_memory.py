@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from certs import KeyKind, TlsVersion
+from harness import words
 from harness.handshakes.comparison import Comparison, reference
 from harness.handshakes.figures import (
     HANDSHAKES,
@@ -20,7 +21,7 @@ from harness.handshakes.figures import (
     Stack,
     Subject,
 )
-from harness.report import charts, words
+from harness.report import charts
 from harness.report.content import Mark, Plot, Section, Table, table
 from harness.statistics import Interval, Verdict, verdict
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from harness import words
 from harness.handshakes.live_figures import Done, LiveComparison, LiveSubject, expected_round_trips, live_reference
 from harness.network.model import first_answer_us, round_trips
-from harness.report import words
 from harness.report.content import Section, Table, table
 from harness.report.in_memory import KEYS
 

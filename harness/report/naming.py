@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deployments import DeploymentError, DeploymentName, find
+from harness import words
 from harness.measured import Contender
-from harness.report import words
 from harness.report.charts import Series
 from harness.report.content import Mark
 

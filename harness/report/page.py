@@ -23,6 +23,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from harness import words
 from harness.costs import Costs, costs
 from harness.handshakes.comparison import Comparison
 from harness.handshakes.figures import Block, read_blocks
@@ -37,7 +38,6 @@ from harness.report import (
     summary,
     trust,
     under_load,
-    words,
 )
 from harness.report.content import Mark
 from harness.report.decisions import Decision, Measure, Outcome, decide, how_sure

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from harness import histograms
+from harness import histograms, words
 from harness.handshakes.figures import Block, Figure
 from harness.plan_files import built_in_plans
-from harness.report import words
 from harness.report.content import Section, Table, table
 from harness.trials import Run, Trial, header_to_json, trial_to_json
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness import words
 from harness.costs import Costs, costs
 from harness.measured import Contender, Measured, Scenario
-from harness.report import words
 from harness.report.decisions import Decision, Outcome, decide, effect
 from harness.report.naming import Names, set_up
 from harness.report.trust import Trust, line_of_trust, trust

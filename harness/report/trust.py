@@ -11,6 +11,7 @@ import numpy as np
 
 from deployments import DeploymentError, DeploymentName
 from deployments import names as known_deployments
+from harness import words
 from harness.calibration.checks import run_checks
 from harness.calibration.evaluation import Addition, Evaluation, Found, evaluate
 from harness.calibration.evaluation import Outcome as Calibrated
@@ -24,7 +25,7 @@ from harness.measured import (
     cpu_us,
     throughput,
 )
-from harness.report import charts, words
+from harness.report import charts
 from harness.report.content import Plot, Section, Table, table
 from harness.report.decisions import Decision, Outcome, how_likely
 from harness.report.naming import Names, legend, series

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness import words
 from harness.measured import Condition, Contender, Measured, Scenario, Spread, cpu_us, throughput
-from harness.report import charts, words
+from harness.report import charts
 from harness.report.content import Plot, Section, Table, table
 from harness.report.naming import Names, legend, series, set_up
 from harness.statistics import Interval

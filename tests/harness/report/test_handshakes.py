@@ -12,8 +12,8 @@ from harness.recording import HandshakeTimes, value_of
 from harness.report import handshakes
 from harness.report.content import Section
 from harness.report.naming import Names
-from harness.report.words import THIN
 from harness.trials import Run
+from harness.words import THIN
 from tests.harness import synthetic
 from tests.harness.report.runs import changed, quick_run
 

@@ -18,7 +18,7 @@ from harness.report import handshake_finding, in_memory, write_report
 from harness.report.content import LONGEST_OPEN, Section
 from harness.report.page import embedded_json, render
 from harness.report.provenance import handshakes_as_csv
-from harness.report.words import THIN, TIMES
+from harness.words import THIN, TIMES
 from tests.harness import synthetic
 from tests.harness.handshakes.synthetic_blocks import blocks, spoiled, truth_us
 from tests.harness.report.runs import EVIL, quick_run

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import words
 from harness.errors import UserError
-from harness.report import findings, words, write_report
+from harness.report import findings, write_report
 from harness.report.page import render
 from harness.trials import FILE_NAME, Run, Trial, read_run
 from tests.harness import synthetic

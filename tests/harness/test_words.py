@@ -1,4 +1,4 @@
-"""Every figure on the page passes through harness.report.words."""
+"""Every figure on the page passes through harness.words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from harness.report import words
+from harness import words
 from harness.statistics import Interval
 
 THIN = words.THIN
