@@ -88,8 +88,8 @@ class Fronted:
 class Proxy:
     """A proxy that ends TLS. word: in names. passes: what becomes of a target that an application server would keep.
 
-    keeps_sessions: as of a `Front`. refuses, answers: as of a `Deployment`. balances: among processes of a server that
-    has no workers itself.
+    keeps_sessions: as of a `Front`. refuses, answers, one_client_ca: as of a `Deployment`. balances: among processes of
+    a server that has no workers itself.
     """
 
     word: str
@@ -110,6 +110,7 @@ class Proxy:
     refuses: frozenset[str] = frozenset()
     answers: frozenset[str] = frozenset()
     balances: bool = False
+    one_client_ca: bool = False
     launch: Callable[[Site, Inner], Fronted]
 
 
@@ -156,6 +157,7 @@ def behind(proxy: Proxy, inner: Inner) -> Deployment:
         launch=launch,
         refuses=proxy.refuses,
         answers=proxy.answers,
+        one_client_ca=proxy.one_client_ca,
         front=Front(
             stop=proxy.stop,
             renew=proxy.renew,

@@ -121,7 +121,9 @@ def start(
         state = open_state(options.state)
         certificate = state.certificate(options.certificate_kind) if options.tls_versions else None
         if options.client_ca is not None:
-            certs.client_context(options.client_ca)  # says what is wrong with the file better than any server
+            # Says what is wrong with the file better than any server.
+            trusted = certs.client_context(options.client_ca).cert_store_stats()["x509"]
+            deployment.check_client_cas(trusted)
     except (StateError, CertificateError) as error:
         raise DeploymentError(str(error)) from error
     for _ in range(_PORT_TRIES):

@@ -282,12 +282,21 @@ class Deployment:
     answers: frozenset[str] = frozenset()  # targets, as "*" of OPTIONS, that get a 200 and no application sees
     stop: signal.Signals = signal.SIGTERM  # at which the application's server finishes what it does, if any does that
     tls_refusals: Mapping[str, str] = field(default_factory=dict)  # choice of TLS versions: why it cannot be had
+    one_client_ca: bool = False  # of a file of CAs whose clients are let in it reads the first certificate alone
     hindrance: Callable[[], str | None] = _no_hindrance  # why it cannot run here with all installed; follows its name
 
     def check_tls(self, wanted: str) -> None:
         """Refuse a choice of TLS versions that cannot be had. Raises DeploymentError."""
         if wanted in self.tls_refusals:
             raise DeploymentError(f"{self.name} cannot serve TLS {wanted} alone: {self.tls_refusals[wanted]}")
+
+    def check_client_cas(self, count: int) -> None:
+        """Refuse CAs whose clients it would silently keep out. Raises DeploymentError."""
+        if count > 1 and self.one_client_ca:
+            raise DeploymentError(
+                f"{self.name} reads one certificate of a file of CAs, and this one has {count}; give --client-ca a "
+                "file that has one, or serve behind another proxy"
+            )
 
     @property
     def install(self) -> str:

@@ -6,6 +6,9 @@ which it would serve on UDP of the same port, is off: no other proxy here serves
 a port that may be closed. Debian's takes no `persist_config`, and keeps its last configuration in the home folder
 unless told of another one; a library in it makes a folder `.step` there each time that it starts.
 
+Of a file of CAs whose clients are let in it takes the first certificate and says nothing of the others, whose clients
+would be kept out: a file with several is refused.
+
 Go parses the target and writes it anew. A valid path comes out as it went in; one that holds what RFC 3986 lets no
 path hold (such as `"`, `|` and octets above 127) is decoded and escaped again, and its Digest is refused. `OPTIONS *`
 it answers itself, whoever asks.
@@ -80,5 +83,6 @@ PROXY: Final = Proxy(
     passes=_passes,
     refuses=frozenset({"/%"}),
     answers=frozenset({"*"}),
+    one_client_ca=True,
     launch=_launch,
 )

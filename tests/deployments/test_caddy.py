@@ -51,7 +51,7 @@ https://:8443 {
 		curves x25519
 		client_auth {
 			mode verify_if_given
-			# The first certificate in this file; it reads no other.
+			# The first certificate in this file; it reads no other. For more CAs, a line and a file each.
 			trusted_ca_cert_file `/c/clients.pem`
 		}
 	}

@@ -62,6 +62,7 @@ class People:
     """Clients, each with what it shows."""
 
     ca: Path  # of those who are let in
+    cas: Path  # another CA, and this one after it, in one file
     known: CertificateFiles
     stranger: CertificateFiles  # of another CA
 
@@ -76,9 +77,12 @@ END = "-----END CERTIFICATE-----\n"
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    folder, elsewhere = tmp_path_factory.mktemp("clients"), tmp_path_factory.mktemp("elsewhere")
+    folder, beside, elsewhere = (tmp_path_factory.mktemp(name) for name in ("clients", "beside", "elsewhere"))
+    ca, cas = certs.ensure_ca(folder), folder / "cas.pem"
+    cas.write_bytes(certs.ensure_ca(beside).read_bytes() + ca.read_bytes())
     return People(
-        ca=certs.ensure_ca(folder),
+        ca=ca,
+        cas=cas,
         known=certs.issue_client_certificate(folder, "router-7"),
         stranger=certs.issue_client_certificate(elsewhere, "router-7"),
     )
@@ -120,7 +124,9 @@ class TestAsked:
     """Who shows a certificate of the CA is let in, who shows another never is; who shows none may be."""
 
     def test_required(self, name: str, state: Path, people: People) -> None:
-        with deployments.start(name, ServeOptions(state=state, client_ca=people.ca)) as server:
+        """By any CA of the file, where it has several: some read one alone, and are given no more."""
+        ca = people.ca if deployments.find(name).one_client_ca else people.cas
+        with deployments.start(name, ServeOptions(state=state, client_ca=ca)) as server:
             for shown in (None, people.stranger):
                 check_that_it_refuses(server, shown)
             answer = asked(server, people.known)
@@ -147,3 +153,13 @@ def test_a_ca_that_cannot_be_read_is_refused_before_anything_starts(
         file.write_text(content)
     with pytest.raises(DeploymentError, match=rf"^{file}: .*"):
         deployments.start("flask-werkzeug", ServeOptions(state=state, client_ca=file))
+
+
+@pytest.mark.parametrize("name", [name for name in deployments.names() if deployments.find(name).one_client_ca])
+def test_several_cas_are_refused_where_all_but_one_would_be_passed_over(name: str, state: Path, people: People) -> None:
+    with pytest.raises(DeploymentError) as caught:
+        deployments.start(name, ServeOptions(state=state, client_ca=people.cas))
+    assert str(caught.value) == (
+        f"{name} reads one certificate of a file of CAs, and this one has 2; give --client-ca a file that has one, or "
+        "serve behind another proxy"
+    )
