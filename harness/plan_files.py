@@ -13,7 +13,7 @@ A `[[cell]]` table may name several deployments, scenarios, client counts or rat
     handshake_blocks = 6   # of handshakes in memory, about 4 s each, after the trials; none if it is not there
 
     [[cell]]
-    deployment = ["flask-threaded", "quart-hypercorn-asyncio"]
+    deployment = ["flask-threaded", "quart-hypercorn-asyncio"]   # or a pattern: "quart-*", "*@nginx", "*"
     scenario = "keep-alive"
     clients = [4, 64]
     tls = "1.3"                      # "1.2", "1.3", "1.2+1.3", "off"
@@ -51,6 +51,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -265,10 +266,7 @@ def _searches(table: Mapping[str, Any], where: str, deployments: Collection[str]
 
 
 def _servers(table: Mapping[str, Any], where: str, deployments: Collection[str]) -> list[ServerKey]:
-    names = _texts(table, "deployment", where)
-    for name in names:
-        if name not in deployments:
-            raise unknown_name("deployment", name, deployments, where=where, hint="`bench list` shows all.")
+    names = _deployments(table, where, deployments)
     tls = _one_of(table.get("tls", "1.3"), TLS_CHOICES, "choice of tls", where)
     if tls == "off" and "resumed-handshake" in _texts(table, "scenario", where):
         raise UserError(f"{where}: resumed-handshake needs TLS, and tls is off", hint="drop one of the two")
@@ -286,6 +284,17 @@ def _servers(table: Mapping[str, Any], where: str, deployments: Collection[str])
         )
         for name in names
     ]
+
+
+def _deployments(table: Mapping[str, Any], where: str, known: Collection[str]) -> list[str]:
+    """Return the names that the table lists, each once; a pattern stands for all that it fits, in their own order."""
+    found: dict[str, None] = {}
+    for name in _texts(table, "deployment", where):
+        fitting = [each for each in known if fnmatchcase(each, name)]
+        if not fitting:
+            raise unknown_name("deployment", name, known, where=where, hint="`bench list` shows all.")
+        found.update(dict.fromkeys(fitting))
+    return list(found)
 
 
 def _scenarios(table: Mapping[str, Any], where: str) -> list[str]:

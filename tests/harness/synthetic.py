@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import deployments
 from harness.plan import Cell, Plan
 from harness.plan_files import load_plan
 from harness.recording import Bytes, Handshakes, HandshakeTimes, bin_of
@@ -30,18 +31,7 @@ from harness.trials import (
     trial_to_json,
 )
 
-DEPLOYMENTS = (
-    "flask-werkzeug",
-    "flask-threaded",
-    "flask-threaded-pyopenssl",
-    "flask-gunicorn-sync",
-    "flask-gunicorn-gthread",
-    "quart-hypercorn-asyncio",
-    "quart-hypercorn-uvloop",
-    "quart-hypercorn-own",
-    "quart-uvicorn",
-    "quart-uvicorn-uvloop",
-)
+DEPLOYMENTS = deployments.names()
 
 # Bytes that a handshake adds to its request.
 HANDSHAKE_SENT = {"full": 500, "resumed": 790}

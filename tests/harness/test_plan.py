@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import deployments
 from harness.errors import UserError
 from harness.handshakes.measuring import BLOCK_S
 from harness.plan import Plan
@@ -26,6 +25,7 @@ deployment = ["flask-threaded", "quart-uvicorn"]
 scenario = "keep-alive"
 clients = [4, 64]
 """
+PATTERNS = WHOLE.replace("budget_s = 300", "budget_s = 3000").replace('["flask-threaded", "quart-uvicorn"]', "{}")
 
 
 def read(text: str) -> Plan:
@@ -52,6 +52,27 @@ class TestMeaning:
         plan = read(WHOLE)
         assert [server.deployment for server in plan.servers] == ["flask-threaded", "quart-uvicorn"]
         assert [cell.load.clients for cell in plan.cells_on(plan.servers[0])] == [4, 64]
+
+    @pytest.mark.parametrize(
+        ("pattern", "fitting"),
+        [
+            ("*", list(DEPLOYMENTS)),
+            ("quart-uvicorn*", [name for name in DEPLOYMENTS if name.startswith("quart-uvicorn")]),
+        ],
+    )
+    def test_a_pattern_stands_for_all_that_it_fits(self, pattern: str, fitting: list[str]) -> None:
+        plan = read(PATTERNS.format(f'"{pattern}"'))
+        assert [server.deployment for server in plan.servers] == fitting
+
+    def test_a_deployment_that_two_patterns_fit_is_measured_once(self) -> None:
+        plan = read(PATTERNS.format('["quart-uvicorn", "quart-*", "*"]'))
+        names = [server.deployment for server in plan.servers]
+        assert names[0] == "quart-uvicorn"
+        assert sorted(names) == sorted(DEPLOYMENTS)
+
+    def test_a_header_holds_names_and_no_patterns(self) -> None:
+        plan = read(PATTERNS.format('"*"'))
+        assert "*" not in json.dumps(plan.to_json())
 
     def test_totals(self) -> None:
         plan = read(WHOLE)
@@ -216,9 +237,12 @@ class TestBuiltIn:
     def test_listed(self) -> None:
         assert {"quick", "full", "smoke", "calibrate"} <= set(built_in_plans())
 
-    def test_matrix_has_every_deployment(self) -> None:
-        plan = load_plan("matrix", deployments=deployments.names())
-        assert {cell.server.deployment for cell in plan.cells} == set(deployments.names())
+    @pytest.mark.parametrize("name", ["matrix", "full"])
+    @pytest.mark.parametrize("kind", ["keep-alive c4", "full-handshake c8", "slow-io c64"])
+    def test_every_deployment_is_in(self, name: str, kind: str) -> None:
+        plan = load_plan(name, deployments=DEPLOYMENTS)
+        names = {cell.name for cell in plan.cells}
+        assert {f"{deployment} {kind} tls1.3 digest ecdsa-p256" for deployment in DEPLOYMENTS} <= names
         assert plan.blocks >= 6
 
     def test_quick_measures_under_five_minutes_and_can_give_verdicts(self) -> None:
