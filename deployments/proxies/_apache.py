@@ -12,7 +12,7 @@ FILE: Final = "apache.conf"
 MODULES_FOLDER: Final = "/usr/lib/apache2/modules"
 # To hang up on clients that stall, TLS, its sessions in shared memory, HTTP/2. Without authz_core nobody is let in.
 MODULES: Final = ("mpm_event", "authz_core", "reqtimeout", "ssl", "socache_shmcb", "http2")
-WARNING: Final = "150 clients that stall in the TLS handshake stop all others for 10 s"
+WARNING: Final = "256 clients that stall in the TLS handshake stop all others for 10 s"
 # Of targets that others hand on.
 REFUSES: Final = frozenset({"/%"})
 ANSWERS: Final = frozenset({"*"})

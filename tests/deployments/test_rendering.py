@@ -425,13 +425,16 @@ LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
 
-# As Debian sets them in mods-available/mpm_event.conf.
+# Two processes of 128 threads, from the start to the end. With Debian's settings (2 of 25, up to 6 as they are needed) a
+# process that has no thread free, or that is ended because others are idle, closes connections which it has kept: a
+# client whose next request is on its way then gets no answer. None is ended while fewer than MaxSpareThreads are idle.
 StartServers 2
-MinSpareThreads 25
-MaxSpareThreads 75
-ThreadLimit 64
-ThreadsPerChild 25
-MaxRequestWorkers 150
+ServerLimit 2
+ThreadLimit 128
+ThreadsPerChild 128
+MaxRequestWorkers 256
+MinSpareThreads 128
+MaxSpareThreads 384
 
 Listen 127.0.0.1:8443 https
 KeepAlive On
