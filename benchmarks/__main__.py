@@ -28,6 +28,7 @@ MODULES = (
 )
 
 CHECKS = (  # about four and a half hours in all
+    "starting",
     "stall",
     "starved",
     "killed",
