@@ -2,8 +2,9 @@
 
 The launcher starts it before the server and holds the other end of its standard input. The one line that it
 reads there is the server's process group. While the launcher lives nothing more comes; when it ends without
-having killed the guard first, the end of file is the signal to act. The first argument is the server's folder of
-rendered files, which goes too; so do files outside it, which the other arguments name.
+having killed the guard first, the end of file is the signal to act. The first argument is the folder of rendered files,
+which goes too; so do files outside it, which the other arguments name. Of several servers of one folder each has a
+guard: any of them may be the only one that was started by then, and the last one to end finds what others still wrote.
 
 Why not PR_SET_PDEATHSIG: it reaches the server's first process only, not its workers; it fires when the
 thread that started the server ends, not only with the process; and setting it takes code between fork and exec.

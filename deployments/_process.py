@@ -34,17 +34,19 @@ class ServerProcess:
         folder: Path,
         log: Path,
         cpus: frozenset[int] | None,
+        site: Path | None = None,
         remains: Sequence[Path] = (),
     ) -> None:
         """Start it in `folder`, its output appended to `log`, on the processors `cpus` (None: on ours).
 
-        The folder is the server's own: should this process die before `stop`, it is removed with the server.
+        site: the folder that belongs to it and to others that are started with it, None: `folder`. Should this process
+        die before `stop`, it is removed with the server.
         remains: files elsewhere that are of no use without the server; removed when it has ended, or was not started.
         Raises DeploymentError when the log cannot be opened or the processors are not to be had.
         """
         self._remains = tuple(remains)
         try:
-            self._launch(command, environment, folder, log, cpus)
+            self._launch(command, environment, folder, log, cpus, site or folder)
         except BaseException:
             self._remove_remains()
             raise
@@ -56,6 +58,7 @@ class ServerProcess:
         folder: Path,
         log: Path,
         cpus: frozenset[int] | None,
+        site: Path,
     ) -> None:
         self._status: int | None = None
         try:
@@ -63,7 +66,7 @@ class ServerProcess:
         except OSError as error:
             raise DeploymentError(f"{log}: cannot open the server's log ({error.strerror}); choose another") from error
         with log_file:
-            self._guard = _Guard(folder, self._remains)
+            self._guard = _Guard(site, self._remains)
             try:
                 self._process = _start(command, environment, folder, log_file, cpus)
             except BaseException:
@@ -193,13 +196,13 @@ def _on_processors(cpus: frozenset[int] | None) -> Iterator[None]:
 
 
 class _Guard:
-    """The process that ends the server, and removes its folder and remains, if we die before we could."""
+    """The process that ends the server, and removes its site and remains, if we die before we could."""
 
-    def __init__(self, folder: Path, remains: Sequence[Path]) -> None:
+    def __init__(self, site: Path, remains: Sequence[Path]) -> None:
         reading, self._writing = os.pipe()  # not inherited: the end of this process closes it
         try:
             self._process = subprocess.Popen(
-                (sys.executable, "-I", "-S", _guard.__file__, folder.absolute(), *remains),
+                (sys.executable, "-I", "-S", _guard.__file__, site.absolute(), *remains),
                 stdin=reading,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

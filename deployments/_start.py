@@ -189,7 +189,8 @@ def _started(
     _write(rendered, site.folder)
     context = certs.client_context(ca_file, versions=site.tls_versions) if site.certificate else None
     refusal = _refusal_of_us(deployment, options, site.group)
-    process = partial(ServerProcess, environment={**_inherited(os.environ), **rendered.environment}, log=log, cpus=cpus)
+    environment = {**_inherited(os.environ), **rendered.environment}
+    process = partial(ServerProcess, environment=environment, log=log, cpus=cpus, site=site.folder)
     folders = [site.folder / (app_folder(number + 1) if rendered.apart else "") for number in range(options.workers)]
     together = Together(
         process(rendered.command, folder=folders[0], remains=_replay_table(rendered.environment)),

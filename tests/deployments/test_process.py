@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import deployments
 from deployments import DeploymentError
 from deployments._process import ServerProcess
 
@@ -129,6 +130,44 @@ class TestLauncherDies:
         for each in started:
             wait_for(lambda each=each: is_gone(each))  # type: ignore[misc]  # a lambda's default has no type
         wait_for(lambda: not (tmp_path / "own").exists() and not (tmp_path / "table").exists())
+
+
+STARTING = """
+import signal, sys
+from pathlib import Path
+import deployments
+from deployments import _start
+
+def pause(*_arguments, **_more):
+    print("started", flush=True)
+    signal.pause()
+
+_start.{wait} = pause
+deployments.start({name!r}, deployments.ServeOptions(state=Path("state")))
+"""
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize(
+    "name", ["flask-werkzeug", "flask-waitress@nginx", "quart-hypercorn-asyncio-tls@haproxy"]
+)  # one process; two in one folder; each in a folder of its own
+def test_a_launcher_that_dies_in_the_middle_leaves_no_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first server is there; those that were to follow never come."""
+    (tmp_path / "sites").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "sites"))
+    front = deployments.find(name).front
+    wait = "wait_until_ready" if front is None or front.passes_tls else "wait_until_app_answers"
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", STARTING.format(name=name, wait=wait)], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    with launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == b"started\n"
+        assert len(list((tmp_path / "sites").glob("bench-*"))) == 1
+        launcher.kill()
+    wait_for(lambda: not list((tmp_path / "sites").iterdir()))
 
 
 class TestRemains:
