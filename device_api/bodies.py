@@ -21,6 +21,9 @@ from device_api.media import JSON, YANG_JSON
 MAX_BODY_BYTES: Final = 65_536
 """Of a body that is read whole: hundreds of times what any operation needs, and harmless to hold."""
 
+UNREAD_WAIT_S: Final = 1.0
+"""How long an answer waits for the rest of a small body that nobody will read: a few round trips to far away."""
+
 # identifier = (ALPHA / "_") *(ALPHA / DIGIT / "_" / "-" / "."), RFC 7950 section 14; a module's name may stand before.
 # Only such a name is repeated in an error-path, and not a long one.
 _NAME: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_.-]{0,63}:)?[A-Za-z_][A-Za-z0-9_.-]{0,63}")
@@ -33,6 +36,17 @@ def require_json(media_type: str) -> None:
     """
     if media_type not in {YANG_JSON, JSON}:
         raise UnsupportedMediaTypeError(f"send the body as {YANG_JSON}")
+
+
+def comes_before_the_answer(length: int | None, *, chunked: bool) -> bool:
+    """Say whether a body that nobody has read is let in before its request is answered. length: None: not told.
+
+    A server that hangs up on a client which is still sending may lose its answer with the connection (RFC 9112 section
+    9.6), as Hypercorn does: what it refuses, such as a Digest client's first request, would fail in place of being
+    sent again. A small body is mostly under way already, so it is let in, for UNREAD_WAIT_S and MAX_BODY_BYTES at most.
+    A larger one is refused at once. gunicorn lets in as much by itself, and WSGI has no way to wait no longer.
+    """
+    return chunked if length is None else 0 < length <= MAX_BODY_BYTES
 
 
 def decode(body: bytes) -> object:

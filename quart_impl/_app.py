@@ -4,8 +4,9 @@ import asyncio
 from typing import Final, cast
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
-from quart import Quart, Response
+from quart import Quart, Request, Response
 from quart.globals import request_ctx
+from quart.typing import ResponseTypes
 from quart.wrappers import BaseRequestWebsocket
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BaseConverter, MapAdapter
@@ -41,6 +42,12 @@ class DeviceQuart(Quart):
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request, or the lifespan."""
         await super().asgi_app(readable_scope(scope), receive, send)
+
+    async def handle_request(self, request: Request) -> ResponseTypes:
+        """Answer, and not before a small body has come, which no route may have asked for."""
+        response = await super().handle_request(request)
+        await cast("DeviceRequest", request).let_the_body_come()
+        return response
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         """Bind the map to `request.path`, the path as it was sent. The Host header decides nothing here.

@@ -4,11 +4,15 @@ ASGI hands over the target in two parts, `raw_path` and `query_string`; the one 
 it, which the Digest check bears. A server may leave `raw_path` out: Digest cannot be checked there.
 """
 
+import asyncio
+import contextlib
 from typing import Any, Final, cast
 
 import quart
 from hypercorn.typing import Scope, WWWScope
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from device_api.bodies import UNREAD_WAIT_S, comes_before_the_answer
 from device_api.targets import routing_path
 
 
@@ -45,6 +49,15 @@ class DeviceRequest(quart.Request):
     async def read_body(self) -> bytes:
         """Return the whole body. Raises RequestEntityTooLarge."""
         return await self.get_data(cache=True, as_text=False, parse_form_data=False)
+
+    async def let_the_body_come(self) -> None:
+        """Wait for a small body that nobody has read, a moment at most (device_api.bodies)."""
+        # Not `in self.headers`, which raises and catches where there is none, and is several times as dear.
+        chunked = any(name == b"transfer-encoding" for name, _ in self.scope["headers"])
+        if comes_before_the_answer(self.content_length, chunked=chunked):
+            with contextlib.suppress(TimeoutError, RequestEntityTooLarge):  # slow, or not so small
+                async with asyncio.timeout(UNREAD_WAIT_S):
+                    await self.body
 
 
 # quart.request, known to be one of ours.

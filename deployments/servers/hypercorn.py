@@ -176,8 +176,8 @@ _ASYNCIO: Final = DeploymentName("quart", "hypercorn", "asyncio")
 INNER: Final = Inner(
     name=_ASYNCIO,
     summary="Hypercorn's command, asyncio",
-    warning="it hangs up on a body that it refuses unread, and the answer may be lost (of 1 kB in one of a hundred "
-    "tries): the client gets 502",
+    warning="it hangs up on a body over 64 KiB that it refuses unread, and the answer may be lost (of 200 kB in one of "
+    "forty tries): the client gets 502",
     needs=("hypercorn", "quart"),
     threads=_THREADS,
     workers=Workers(

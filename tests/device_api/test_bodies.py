@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_api.bodies import MAX_BODY_BYTES, decode, members, require_json, whole_number
+from device_api.bodies import (
+    MAX_BODY_BYTES,
+    comes_before_the_answer,
+    decode,
+    members,
+    require_json,
+    whole_number,
+)
 from device_api.errors import (
     InvalidValueError,
     MalformedMessageError,
@@ -96,3 +103,18 @@ def test_only_a_whole_number_within_bounds_is_one(value: object) -> None:
 
 def test_the_bounds_belong_to_the_numbers_allowed() -> None:
     assert [whole_number(value, "/x", least=1, most=10) for value in (1, 10)] == [1, 10]
+
+
+@pytest.mark.parametrize(
+    ("length", "chunked", "waited_for"),
+    [
+        (None, False, False),  # there is none
+        (0, False, False),
+        (1, False, True),
+        (MAX_BODY_BYTES, False, True),
+        (MAX_BODY_BYTES + 1, False, False),
+        (None, True, True),
+    ],
+)
+def test_which_bodies_come_before_the_answer(*, length: int | None, chunked: bool, waited_for: bool) -> None:
+    assert comes_before_the_answer(length, chunked=chunked) is waited_for
