@@ -29,7 +29,7 @@ class TestWhereItComesFrom:
 class TestBurning:
     """What is burnt is the thread's CPU time; on average it is what was asked for."""
 
-    @pytest.mark.parametrize("cpu_us", [10.0, 300.0])
+    @pytest.mark.parametrize("cpu_us", [10.0, 300.0, 5_000.0])
     def test_takes_what_it_says(self, cpu_us: float) -> None:
         added = Added(cpu_us)
         began_ns = time.thread_time_ns()
@@ -53,6 +53,12 @@ class TestBurning:
         for thread in threads:
             thread.join()
         assert min(burnt_ns) >= 0.98 * 10 * 2_000_000
+
+    def test_a_large_one_makes_nobody_wait_for_the_start(self) -> None:
+        """It is tried out with a small one."""
+        began_ns = time.thread_time_ns()
+        Added(20_000.0)
+        assert time.thread_time_ns() - began_ns < 200_000_000
 
     def test_a_delay_alone_burns_nothing(self) -> None:
         began_ns = time.thread_time_ns()
