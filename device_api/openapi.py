@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from device_api.errors import ERRORS_SCHEMA
-from device_api.media import JSON, YANG_JSON, encode
+from device_api.media import YANG_JSON, encode
 from device_api.model import INTERFACES_SCHEMA, ONE_INTERFACE_SCHEMA
 from device_api.ping import INPUT_SCHEMA, OUTPUT_SCHEMA
 from device_api.routes import ROUTES, Route
@@ -22,6 +22,7 @@ _HEALTH_SCHEMA: Final[dict[str, Any]] = {
 _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "errors": ERRORS_SCHEMA,
     "health": _HEALTH_SCHEMA,
+    "host_meta": {"type": "string", "description": "An XRD document whose link of rel restconf is the API's root."},
     "openapi": {"type": "object"},
     "system_state": SYSTEM_STATE_SCHEMA,
     "interfaces": INTERFACES_SCHEMA,
@@ -90,12 +91,11 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    media_type = JSON if route.public else YANG_JSON
     responses: dict[str, Any] = {
-        "200": {"description": _MEANINGS[200], "content": _content(media_type, route.name)},
+        "200": {"description": _MEANINGS[200], "content": _content(route.media_type, route.name)},
     }
     if route.name == "health":
-        responses["503"] = {"description": _MEANINGS[503], "content": _content(media_type, route.name)}
+        responses["503"] = {"description": _MEANINGS[503], "content": _content(route.media_type, route.name)}
     errors = {*_ERRORS.get(route.name, ()), 500} | (set() if route.public else {400, 401})
     for status in sorted(errors):
         responses[str(status)] = {"description": _MEANINGS[status], "content": _content(YANG_JSON, "errors")}

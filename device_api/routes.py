@@ -1,20 +1,25 @@
 """The route table: what the API offers, for whom. Both implementations have exactly these; a test compares them.
 
-The routes themselves stand in flask_impl/routes.py and quart_impl/routes.py, in plain decorators. From this table come
-the public paths and the OpenAPI document.
+The routes themselves stand in flask_impl/_routes.py and quart_impl/_routes.py, in plain decorators. From this table
+come the public paths and the OpenAPI document.
 """
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from device_api.media import JSON, XRD, YANG_JSON
+
 Method = Literal["GET", "POST"]
 
+RESTCONF_ROOT: Final = "/restconf"  # {+restconf} in RFC 8040; HOST_META_PATH tells it
+
 HEALTH_PATH: Final = "/health"
+HOST_META_PATH: Final = "/.well-known/host-meta"
 OPENAPI_PATH: Final = "/openapi.json"
-SYSTEM_STATE_PATH: Final = "/restconf/data/ietf-system:system-state"
-INTERFACES_PATH: Final = "/restconf/data/ietf-interfaces:interfaces"
-INTERFACE_PATH: Final = "/restconf/data/ietf-interfaces:interfaces/interface={name}"
-PING_PATH: Final = "/restconf/operations/network-device:ping"
+SYSTEM_STATE_PATH: Final = f"{RESTCONF_ROOT}/data/ietf-system:system-state"
+INTERFACES_PATH: Final = f"{RESTCONF_ROOT}/data/ietf-interfaces:interfaces"
+INTERFACE_PATH: Final = f"{INTERFACES_PATH}/interface={{name}}"
+PING_PATH: Final = f"{RESTCONF_ROOT}/operations/network-device:ping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class Route:
     path: str  # as OpenAPI writes it: {name} stands for one segment
     summary: str
     public: bool = False  # served without credentials
+    media_type: str = YANG_JSON  # of what it answers; errors are always YANG_JSON
 
 
 ROUTES: Final = (
@@ -35,8 +41,17 @@ ROUTES: Final = (
         path=HEALTH_PATH,
         summary="Whether the device serves: 200, or 503 while it drains or its datastore is down.",
         public=True,
+        media_type=JSON,
     ),
-    Route(name="openapi", method="GET", path=OPENAPI_PATH, summary="This document.", public=True),
+    Route(
+        name="host_meta",
+        method="GET",
+        path=HOST_META_PATH,
+        summary="Where the RESTCONF API begins (RFC 8040 section 3.1).",
+        public=True,
+        media_type=XRD,
+    ),
+    Route(name="openapi", method="GET", path=OPENAPI_PATH, summary="This document.", public=True, media_type=JSON),
     Route(
         name="system_state",
         method="GET",

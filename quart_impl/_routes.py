@@ -8,7 +8,8 @@ from quart import Quart, Response
 from device_api.bodies import require_json
 from device_api.datastore import read_interface, read_interfaces
 from device_api.device import LazyDevice
-from device_api.media import JSON, encode
+from device_api.discovery import HOST_META
+from device_api.media import JSON, XRD, encode
 from device_api.openapi import document_json
 from device_api.ping import ping_output, read_ping
 from quart_impl._answers import answer
@@ -22,6 +23,10 @@ def add_routes(app: Quart, lazy: LazyDevice) -> None:
     async def health() -> Response:
         health = await asyncio.to_thread(lazy.health)
         return answer(encode(health.document), health.status, media_type=JSON)
+
+    @app.get("/.well-known/host-meta")
+    async def host_meta() -> Response:
+        return answer(HOST_META, media_type=XRD)
 
     @app.get("/openapi.json")
     async def openapi() -> Response:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.device_api.schemas import validate
 pytestmark = pytest.mark.end_to_end
 
 YANG_JSON = "application/yang-data+json"
+HOST_META = "/.well-known/host-meta"
 SYSTEM_STATE = "/restconf/data/ietf-system:system-state"
 INTERFACES = "/restconf/data/ietf-interfaces:interfaces"
 PING = "/restconf/operations/network-device:ping"
@@ -64,6 +66,10 @@ READING = [
     Case("GET", "/health", 200),
     Case("GET", "/health?verbose", 200, credentials=False),
     Case("HEAD", "/health", 200, credentials=False),
+    Case("GET", HOST_META, 200, credentials=False),
+    Case("GET", HOST_META, 200, credentials=False, headers={"Accept": "application/xrd+xml"}),
+    Case("GET", HOST_META, 200),
+    Case("HEAD", HOST_META, 200, credentials=False),
     Case("GET", "/openapi.json", 200, credentials=False),
     Case("HEAD", "/openapi.json", 200, credentials=False),
     Case("GET", SYSTEM_STATE, 200),
@@ -88,6 +94,8 @@ METHODS = [
     Case("OPTIONS", f"{INTERFACES}/interface=GigabitEthernet1%2F0%2F7", 200, allow="GET, HEAD, OPTIONS"),
     Case("OPTIONS", PING, 200, allow="OPTIONS, POST"),
     Case("POST", "/health", 405, "operation-not-supported", allow="GET, HEAD, OPTIONS", credentials=False),
+    Case("OPTIONS", HOST_META, 200, allow="GET, HEAD, OPTIONS", credentials=False),
+    Case("PUT", HOST_META, 405, "operation-not-supported", allow="GET, HEAD, OPTIONS", credentials=False, body=b"x"),
     Case("DELETE", "/openapi.json", 405, "operation-not-supported", allow="GET, HEAD, OPTIONS", credentials=False),
     Case("PUT", SYSTEM_STATE, 405, "operation-not-supported", allow="GET, HEAD, OPTIONS", body=b"{}"),
     Case("PATCH", INTERFACES, 405, "operation-not-supported", allow="GET, HEAD, OPTIONS", body=b"{}"),
@@ -102,6 +110,8 @@ NOT_THERE = [
         "/restconf",
         "/nothing",
         "/health/",
+        "/.well-known",
+        f"{HOST_META}.json",
         "/Health/x",
         f"{SYSTEM_STATE}/",
         f"{INTERFACES}/interface=",
@@ -199,7 +209,7 @@ def test_both_answer_alike(both: dict[str, Served], case: Case) -> None:
     assert _alike(answers["flask_impl"]) == _alike(answers["quart_impl"])
 
 
-@pytest.mark.parametrize("target", [SYSTEM_STATE, INTERFACES, "/health", "/openapi.json", "/nothing"])
+@pytest.mark.parametrize("target", [SYSTEM_STATE, INTERFACES, "/health", HOST_META, "/openapi.json", "/nothing"])
 def test_head_says_what_get_would(served: Served, target: str) -> None:
     get, head = (served.ask(method, target) for method in ("GET", "HEAD"))
     assert len(get.body) == int(get.all("content-length")[0])
@@ -230,6 +240,18 @@ def test_answers_are_as_the_openapi_document_says(
 
 def test_the_openapi_document_is_the_one_that_is_tested(served: Served) -> None:
     assert json.loads(served.ask("GET", "/openapi.json").body) == document()
+
+
+def test_who_knows_the_host_alone_finds_the_api(served: Served) -> None:
+    """As RFC 8040 section 3.1 has it: an XRD, whose link named restconf leads to the root of every path there is."""
+    answer = served.ask("GET", HOST_META, credentials=False)
+    assert answer.all("content-type") == ["application/xrd+xml"]
+    xrd = "{http://docs.oasis-open.org/ns/xri/xrd-1.0}"
+    found = ET.fromstring(answer.body)  # noqa: S314 (it is our own)
+    assert found.tag == f"{xrd}XRD"
+    (root,) = (link.get("href") for link in found.iter(f"{xrd}Link") if link.get("rel") == "restconf")
+    assert served.ask("GET", f"{root}/data/ietf-system:system-state").status == 200
+    assert all(path.startswith(f"{root}/") for path in document()["paths"] if path not in PUBLIC_PATHS)
 
 
 class TestPing:
