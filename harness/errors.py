@@ -13,10 +13,11 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """Something that only the person at the keyboard can put right.
 
-    message: what is wrong, and where. hint: what to do. `str()` is both, on one line.
+    message: what is wrong, and where; kept as `what`. hint: what to do. `str()` is both, on one line.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        self.what = " ".join(message.split())
         one_line = " ".join((f"{message}; {hint}" if hint else message).split())
         super().__init__(one_line)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,12 @@ class RunHeader:
         blocks = self.plan.get("blocks")
         return blocks if isinstance(blocks, int) else 0
 
+    @property
+    def planned_trials(self) -> int:
+        """How many trials the fixed blocks have, searches aside; 0 where the plan does not say."""
+        cells = self.plan.get("cell")
+        return self.fixed_blocks * len(cells) if isinstance(cells, list) else 0
+
 
 def evened(trials: Sequence[Trial]) -> tuple[tuple[Trial, ...], float | None]:
     """Give each trial its slowness beside the others (`harness.evening`); beside them the exponent, or None."""
@@ -231,20 +237,48 @@ def read_run(folder: Path) -> Run:
 
 def parse_run(data: bytes, *, source: str) -> Run:
     """Parse the whole file. source names it in errors. Raises UserError for a line that is no trial."""
-    lines = data.split(b"\n")[:-1]  # what follows the last newline is empty or torn
+    header, lines = _whole_lines(data, source)
+    trials: dict[TrialId, Trial] = {}
+    for number, line in lines:
+        _add(trials, line, source, number)
+    return Run(header, tuple(trials.values()))
+
+
+def salvage_run(data: bytes, *, source: str) -> tuple[Run, tuple[str, ...]]:
+    """Parse what can be parsed, for who only reads: beside the run, what could not be, one text a line.
+
+    Raises UserError where that is nothing: no header, or lines of which none is a trial. Unlike `parse_run`, which is
+    for who goes on with a run or takes a verdict by it.
+    """
+    header, lines = _whole_lines(data, source)
+    trials: dict[TrialId, Trial] = {}
+    faults: list[UserError] = []
+    for number, line in lines:
+        try:
+            _add(trials, line, source, number)
+        except UserError as fault:
+            faults.append(fault)
+    if faults and not trials:
+        raise UserError(f"no line of {source} is a trial that this version can read (such as: {faults[0].what})")
+    return Run(header, tuple(trials.values())), tuple(fault.what for fault in faults)
+
+
+def _whole_lines(data: bytes, source: str) -> tuple[RunHeader, Iterator[tuple[int, bytes]]]:
+    """Return the header, and the lines after it with their numbers; what follows the last newline is empty or torn."""
+    lines = data.split(b"\n")[:-1]
     if not lines:
         raise UserError(f"{source} is empty", hint="the run stopped before its first line; start a new one")
-    header = _header(_line_object(lines[0], source, 1), source)
-    trials: dict[TrialId, Trial] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        trial = _parse_trial(_line_object(line, source, number), source, number)
-        if trial.id in trials:
-            raise UserError(
-                f"{source}, line {number}: block {trial.id.block} of {trial.id.cell!r} is there twice",
-                hint="two runs wrote to the same folder; delete one of the two lines",
-            )
-        trials[trial.id] = trial
-    return Run(header, tuple(trials.values()))
+    return _header(_line_object(lines[0], source, 1), source), enumerate(lines[1:], start=2)
+
+
+def _add(trials: dict[TrialId, Trial], line: bytes, source: str, number: int) -> None:
+    trial = _parse_trial(_line_object(line, source, number), source, number)
+    if trial.id in trials:
+        raise UserError(
+            f"{source}, line {number}: block {trial.id.block} of {trial.id.cell!r} is there twice",
+            hint="two runs wrote to the same folder; delete one of the two lines",
+        )
+    trials[trial.id] = trial
 
 
 def _line_object(line: bytes, source: str, number: int) -> Mapping[str, Any]:

@@ -65,6 +65,7 @@ class Compared:
     reason: str  # of NOT_COMPARABLE; else empty
     changes: tuple[Change, ...]  # of software
     plan_changes: tuple[Change, ...]
+    names: tuple[str, str] = ("A", "B")  # what sentences call the two runs
     yardstick: Yardstick | None = None  # None: it did not come to that
     rows: tuple[Row, ...] = ()  # of all figures
     lost: tuple[Lost, ...] = ()
@@ -92,12 +93,13 @@ def compare(
     deciding: Sequence[Figure] = (Figure.CPU,),
     yardstick: str = AUTO,
     strict: bool = False,
+    names: tuple[str, str] = ("A", "B"),
 ) -> Compared:
     """Hold a run against one made before.
 
     margin: how much worse counts, as a share. deciding: the figures that the status depends on. yardstick: what is
     taken off as the machine's part: see `harness.comparing.yardstick`. strict: not to be able to tell of one cell is no
-    pass. Raises UserError for a yardstick that the runs do not have.
+    pass. names: what sentences call the two runs. Raises UserError for a yardstick that the runs do not have.
     """
     environments = before.header.environment, after.header.environment
     deciding = tuple(dict.fromkeys(deciding))
@@ -107,17 +109,18 @@ def compare(
         margin=margin,
         deciding=deciding,
         status=Status.NOT_COMPARABLE,
-        reason=why_not(before.header, after.header) or "",
+        reason=why_not(before.header, after.header, names) or "",
         changes=changed_software(*environments),
         plan_changes=changed_plan(before.header.plan, after.header.plan),
+        names=names,
     )
     if nothing.reason:
         return nothing
     cells = cells_of(before), cells_of(after)
-    taken_off = choose(yardstick, *cells, environments)
+    taken_off = choose(yardstick, *cells, environments, names)
     rows = _rows(cells, taken_off, margin, deciding, (before.header.fixed_blocks, after.header.fixed_blocks))
     lost = _lost(*cells, deciding)
-    status, reason = _status([row for row in rows if row.figure in deciding], lost, cells, strict=strict)
+    status, reason = _status([row for row in rows if row.figure in deciding], lost, cells, names, strict=strict)
     return replace(
         nothing, status=status, reason=reason, yardstick=taken_off, rows=rows, lost=lost, only_in=_only_in(*cells)
     )
@@ -232,12 +235,12 @@ def _only_in(before: Cells, after: Cells) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _status(
-    rows: Sequence[Row], lost: Sequence[Lost], cells: tuple[Cells, Cells], *, strict: bool
+    rows: Sequence[Row], lost: Sequence[Lost], cells: tuple[Cells, Cells], names: tuple[str, str], *, strict: bool
 ) -> tuple[Status, str]:
     if any(row.judgement is Judgement.WORSE for row in rows):
         return Status.WORSE, ""
     untold = [row for row in rows if row.cells == 1 and row.judgement is Judgement.CANNOT_TELL]
-    reason = _nothing_to_compare(rows, cells) or _gone(lost)
+    reason = _nothing_to_compare(rows, cells, names) or _gone(lost, names)
     if not reason and all(row.judgement is Judgement.CANNOT_TELL for row in rows):
         reason = "the runs are too noisy, or too short, to tell anything: more blocks, or a quieter machine"
     if not reason and strict and untold:
@@ -246,17 +249,17 @@ def _status(
     return (Status.NOT_COMPARABLE, reason) if reason else (Status.NO_WORSE, "")
 
 
-def _gone(lost: Sequence[Lost]) -> str:
+def _gone(lost: Sequence[Lost], names: tuple[str, str]) -> str:
     gone = [each for each in lost if each.in_after]
     if not gone:
         return ""
     others = f", and {len(gone) - 1} more such" if len(gone) > 1 else ""
-    return f"{gone[0].cell!r} gives no figure in B ({gone[0].why}){others}"
+    return f"{gone[0].cell!r} gives no figure in {names[1]} ({gone[0].why}){others}"
 
 
-def _nothing_to_compare(rows: Sequence[Row], cells: tuple[Cells, Cells]) -> str:
+def _nothing_to_compare(rows: Sequence[Row], cells: tuple[Cells, Cells], names: tuple[str, str]) -> str:
     if not rows:
-        for name, side in zip("AB", cells, strict=True):
+        for name, side in zip(names, cells, strict=True):
             doubtful = [trial for trials in side.values() for trial in trials if not trial.costs_are_sound]
             if not any(trial.costs_are_sound for trials in side.values() for trial in trials):
                 why = f" (such as: {_usual_doubt(doubtful)})" if doubtful else ""
@@ -265,5 +268,6 @@ def _nothing_to_compare(rows: Sequence[Row], cells: tuple[Cells, Cells]) -> str:
     most = max(rows, key=lambda row: min(row.blocks))
     if min(most.blocks) < MIN_BLOCKS_FOR_VERDICT:
         before, after = most.blocks
-        return f"too few blocks ({before} in A, {after} in B; a verdict takes {MIN_BLOCKS_FOR_VERDICT} of each)"
+        each = f"{before} in {names[0]}, {after} in {names[1]}"
+        return f"too few blocks ({each}; a verdict takes {MIN_BLOCKS_FOR_VERDICT} of each)"
     return ""

@@ -37,9 +37,9 @@ class Change:
         return f"{self.what.removeprefix('packages ')} {self.before} \N{RIGHTWARDS ARROW} {self.after}"
 
 
-def why_not(before: RunHeader, after: RunHeader) -> str | None:
-    """Return why two runs cannot be compared, in one line; None: they can."""
-    return _other_machine(before.environment, after.environment) or _other_plan(before, after)
+def why_not(before: RunHeader, after: RunHeader, names: tuple[str, str] = ("A", "B")) -> str | None:
+    """Return why two runs cannot be compared, in one line that calls them by these names; None: they can."""
+    return _other_machine(before.environment, after.environment, names) or _other_plan(before, after, names)
 
 
 def changed_software(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -56,16 +56,17 @@ def changed_plan(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[C
     )
 
 
-def _other_machine(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+def _other_machine(before: Mapping[str, Any], after: Mapping[str, Any], names: tuple[str, str]) -> str | None:
+    first, second = names
     for key in _MACHINE:
         if before.get(key) != after.get(key):
-            return f"another machine ({key}: {_said(before.get(key))} in A, {_said(after.get(key))} in B)"
+            return f"another machine ({key}: {_said(before.get(key))} in {first}, {_said(after.get(key))} in {second})"
     was, is_now = before.get(_MEMORY), after.get(_MEMORY)
     if isinstance(was, int) and isinstance(is_now, int) and abs(is_now - was) > _SAME_MEMORY * was:
-        return f"another machine (memory: {was / 2**30:.1f} GiB in A, {is_now / 2**30:.1f} GiB in B)"
+        return f"another machine (memory: {was / 2**30:.1f} GiB in {first}, {is_now / 2**30:.1f} GiB in {second})"
     was_given, is_given = _given(before), _given(after)
     if was_given != is_given:
-        return f"the machine's processors were given out in another way (A: {was_given}; B: {is_given})"
+        return f"the machine's processors were given out in another way ({first}: {was_given}; {second}: {is_given})"
     return None
 
 
@@ -76,24 +77,27 @@ def _given(environment: Mapping[str, Any]) -> str:
     return f"{len(server)} for the server and {len(generator)} for the generator{shared}"
 
 
-def _other_plan(before: RunHeader, after: RunHeader) -> str | None:
+def _other_plan(before: RunHeader, after: RunHeader, names: tuple[str, str]) -> str | None:
     if before.plan_hash == after.plan_hash:
         return None
-    differs = _first_difference(before.plan, after.plan)
-    return None if differs is None else f"another plan (A {before.plan_hash}, B {after.plan_hash}: {differs})"
+    differs = _first_difference(before.plan, after.plan, names)
+    first, second = names
+    hashes = f"{first} {before.plan_hash}, {second} {after.plan_hash}"
+    return None if differs is None else f"another plan ({hashes}: {differs})"
 
 
-def _first_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+def _first_difference(before: Mapping[str, Any], after: Mapping[str, Any], names: tuple[str, str]) -> str | None:
+    first, second = names
     was, is_now = _cells(before), _cells(after)
     only_before = [cell for cell in was if cell not in is_now]
     only_after = [cell for cell in is_now if cell not in was]
     if only_before and only_after:
-        return f"only A has {_listed(only_before)}, only B has {_listed(only_after)}"
+        return f"only {first} has {_listed(only_before)}, only {second} has {_listed(only_after)}"
     if only_before or only_after:
-        return f"only {'A' if only_before else 'B'} has {_listed(only_before or only_after)}"
+        return f"only {first if only_before else second} has {_listed(only_before or only_after)}"
     for key in sorted((before.keys() | after.keys()) - {"cell", *_HOW_LONG}):
         if before.get(key) != after.get(key):
-            return f"{key} is {_said(before.get(key))} in A, {_said(after.get(key))} in B"
+            return f"{key} is {_said(before.get(key))} in {first}, {_said(after.get(key))} in {second}"
     return None
 
 

@@ -13,7 +13,6 @@ from harness.comparing.figures import MEASURES, Figure
 from harness.comparing.judging import Judgement
 from harness.comparing.yardstick import NONE, Yardstick
 from harness.statistics import Interval
-from harness.trials import Run
 
 _NAMED: Final = 3  # in a sentence, before "and so many others"
 _MOST: Final = 0.75  # of the cells: so many must agree before a shift is called common
@@ -110,26 +109,27 @@ def _size(interval: Interval, figure: Figure) -> str:
 
 def _notes(compared: Compared) -> Iterator[str]:
     if compared.yardstick is not None:
-        yield _of_yardstick(compared.yardstick)
+        yield _of_yardstick(compared.yardstick, compared.names[1])
         yield from _common(compared, compared.yardstick)
     changes = [str(change) for change in compared.changes]
     yield f"changed between the runs: {words.listed(changes)}" if changes else "no recorded version changed"
     if compared.plan_changes:
         yield f"the plans differ in how long they measure ({words.listed([str(one) for one in compared.plan_changes])})"
+    first, second = compared.names
     if compared.after.header.started < compared.before.header.started:
-        yield "B was measured before A; the ratios are B to A all the same"
+        yield f"{second} was measured before {first}; the ratios are {second} to {first} all the same"
     yield from _of_trials(compared)
     yield from (
-        f"{lost.cell!r} gives no figure in {'B' if lost.in_after else 'A'} ({lost.why})" for lost in compared.lost
+        f"{lost.cell!r} gives no figure in {second if lost.in_after else first} ({lost.why})" for lost in compared.lost
     )
 
 
-def _of_yardstick(yardstick: Yardstick) -> str:
+def _of_yardstick(yardstick: Yardstick, after: str) -> str:
     if yardstick.name == NONE:
         why = f" ({yardstick.why_none})" if yardstick.why_none else ""
         return f"the processor's own speed is not taken off{why}: a slower machine looks like slower servers"
     interval = yardstick.shift.interval()
-    took = f"took {ratio(interval.estimate)} times the CPU in B ({between(interval)})"
+    took = f"took {ratio(interval.estimate)} times the CPU in {after} ({between(interval)})"
     off = "is taken off the ratios of CPU, and not off those of rates and latencies"
     if yardstick.is_deployment:
         return f"the cells of {yardstick.name}, which you say did not change, {took}: that {off}"
@@ -166,8 +166,8 @@ def _over(interval: Interval, ratio: float) -> Interval:
 
 
 def _of_trials(compared: Compared) -> Iterator[str]:
-    for name, run, only in zip("AB", (compared.before, compared.after), compared.only_in, strict=True):
-        planned = _planned(run)
+    for name, run, only in zip(compared.names, (compared.before, compared.after), compared.only_in, strict=True):
+        planned = run.header.planned_trials
         blocks = [trial for trial in run.trials if not trial.is_searched]
         if len(blocks) < planned:
             yield f"{name} is not finished: it has {len(blocks)} of {words.count(planned, 'trial')}"
@@ -180,8 +180,3 @@ def _of_trials(compared: Compared) -> Iterator[str]:
             yield f"of {name} {contended} of {words.count(len(blocks), 'trial')} are used for their CPU alone, {why}"
         if only:
             yield f"only {name} has {words.shortened([repr(cell) for cell in only], _NAMED)}"
-
-
-def _planned(run: Run) -> int:
-    blocks, cells = run.header.plan.get("blocks"), run.header.plan.get("cell")
-    return blocks * len(cells) if isinstance(blocks, int) and isinstance(cells, list) else 0

@@ -69,14 +69,18 @@ class Yardstick:
 
 
 def choose(
-    wanted: str, before: Cells, after: Cells, environments: tuple[Mapping[str, Any], Mapping[str, Any]]
+    wanted: str,
+    before: Cells,
+    after: Cells,
+    environments: tuple[Mapping[str, Any], Mapping[str, Any]],
+    names: tuple[str, str] = ("A", "B"),
 ) -> Yardstick:
-    """Return the yardstick that was asked for. Raises UserError if the runs do not have it."""
+    """Return the yardstick that was asked for. names: of the runs. Raises UserError if the runs do not have it."""
     if wanted == NONE:
         return Yardstick(NONE)
     if wanted not in {AUTO, REFERENCE}:
         return _deployment(wanted, before, after)
-    lacking = _why_no_reference(before, after, environments)
+    lacking = _why_no_reference(before, after, environments, names)
     if not lacking:
         found = Yardstick(REFERENCE, _references(before), _references(after))
         return found if wanted == REFERENCE else replace(found, is_believed=_is_borne_out(found, before, after))
@@ -98,14 +102,19 @@ def _is_borne_out(reference: Yardstick, before: Cells, after: Cells) -> bool:
     return abs(moved - taken_off) <= abs(moved)
 
 
-def _why_no_reference(before: Cells, after: Cells, environments: tuple[Mapping[str, Any], Mapping[str, Any]]) -> str:
+def _why_no_reference(
+    before: Cells,
+    after: Cells,
+    environments: tuple[Mapping[str, Any], Mapping[str, Any]],
+    names: tuple[str, str],
+) -> str:
     if environments[0].get("python") != environments[1].get("python"):
         return "with another Python its work is another"
     if environments[0].get("openssl") != environments[1].get("openssl"):
         return "with another OpenSSL its work is another"
     if _bench(environments[0]) != _bench(environments[1]):
         return "with another version of the bench its work may be another"
-    for name, cells in (("A", before), ("B", after)):
+    for name, cells in zip(names, (before, after), strict=True):
         if _blocks(cells) - _references(cells).keys():
             return f"not every block of {name} has it"
     return ""
