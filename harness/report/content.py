@@ -56,6 +56,7 @@ class Mark:
     colour: str
     shape: str = "square"
     about: str = ""
+    warning: str = ""  # why one would think twice of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ SYMBOLS: Mapping[str, str] = {
     "triangle-left": "M2 8L13.5 1.5V14.5Z",
 }
 SHAPES = tuple(SYMBOLS)
+LONGEST_CAUTION = 90  # characters; the whole warning stands in the section on abilities
 SHADES = 4  # custom properties --flask-1 … --flask-4, --quart-1 …, --other-1 …
 
 
@@ -104,6 +105,23 @@ def about(deployment: str) -> str:
         return ""
 
 
+def warning(deployment: str) -> str:
+    """Return why a careful engineer would think twice of a deployment; empty where nothing is known to say."""
+    try:
+        return find(deployment).warning or ""
+    except DeploymentError:
+        return ""
+
+
+def caution(deployment: str) -> str:
+    """Return the first part of a deployment's warning, short enough for a cell; "…" where there is more of it."""
+    whole = warning(deployment)
+    first = whole.partition("; ")[0]
+    if len(first) > LONGEST_CAUTION:
+        first = first[:LONGEST_CAUTION].rsplit(" ", 1)[0]
+    return first if first == whole else f"{first.rstrip(',')} …"
+
+
 def legend(contenders: Sequence[Contender], names: Names) -> tuple[Mark, ...]:
     """Return the legend of a plot that draws these contenders."""
     return tuple(mark(contender, names) for contender in contenders)
@@ -112,7 +130,9 @@ def legend(contenders: Sequence[Contender], names: Names) -> tuple[Mark, ...]:
 def mark(contender: Contender, names: Names) -> Mark:
     """Return how a contender is drawn, with what it is."""
     look = names.look(contender)
-    return Mark(names.label(contender), look.colour, look.shape, about(contender.deployment))
+    return Mark(
+        names.label(contender), look.colour, look.shape, about(contender.deployment), warning(contender.deployment)
+    )
 
 
 def series(contenders: Sequence[Contender], names: Names) -> tuple[Series, ...]:

@@ -9,7 +9,7 @@ from harness import words
 from harness.costs import Costs, costs
 from harness.measured import Contender, Measured, Scenario
 from harness.report.decisions import Decision, Outcome, decide, effect
-from harness.report.naming import Names, set_up
+from harness.report.naming import Names, caution, set_up, warning
 from harness.report.trust import Trust, line_of_trust, trust
 from harness.statistics import MIN_BLOCKS_FOR_VERDICT, Interval
 from harness.trials import Run
@@ -38,17 +38,27 @@ def decision_sentence(decision: Decision, names: Names) -> str:
     if decision.outcome is Outcome.UNMEASURED:
         return ""
     need = words.capitalised(decision.need.name)
-    best = _named(decision, decision.best.contender, names)
-    if decision.next is None:
-        return f"{need}: {best} alone can be used, {decision.need.measure.say(decision.best.value)}."
-    interval = decision.next.advantage
+    choice, runner_up = decision.choice.contender, decision.runner_up
+    taken = _named(decision, choice, names)
+    mind = caution(choice.deployment)
+    mind = f" Mind of {names.label(choice)}: {mind}." if mind else ""
+    if runner_up is None:
+        return f"{need}: {taken} alone can be used, {decision.need.measure.say(decision.choice.value)}.{mind}"
+    interval = runner_up.advantage
+    if decision.is_open:
+        why = (
+            f"the load generator was the limit of {words.shortened(decision.unlimited, NAMED)}"
+            if decision.unlimited
+            else f"a verdict takes {MIN_BLOCKS_FOR_VERDICT} blocks that hold both sides, and there are {interval.n}"
+        )
+        return f"{need}: cannot tell {taken} from {_named(decision, runner_up.contender, names)}, for {why}."
     if decision.outcome is Outcome.TIE:
-        tied = words.shortened([best, *(_named(decision, rival.contender, names) for rival in decision.tied)], NAMED)
-        return f"{need}: {tied} are a tie ({words.ratio_range(interval)}, {words.count(interval.n, 'block')})."
+        tied = words.shortened([_named(decision, one.contender, names) for one in decision.level], NAMED)
+        return f"{need}: {tied} are a tie ({words.ratio_range(interval)}, {words.count(interval.n, 'block')}).{mind}"
     return (
-        f"{need}: {best}, {words.ratio(interval)} {decision.need.measure.advantage}"
-        f"{compared(decision)}{_named(decision, decision.next.contender, names)} "
-        f"(95 % interval {words.ratio_range(interval)}, {words.count(interval.n, 'block')})."
+        f"{need}: {taken}, {words.ratio(interval)} {decision.need.measure.advantage}"
+        f"{compared(decision)}{_named(decision, runner_up.contender, names)} "
+        f"(95 % interval {words.ratio_range(interval)}, {words.count(interval.n, 'block')}).{mind}"
     )
 
 
@@ -107,12 +117,23 @@ def _choice(decisions: Sequence[Decision], found: Sequence[Costs], names: Names)
     for decision in winners:
         by_winner.setdefault(decision.best.contender, []).append(decision)
     praised = list(by_winner.items())[:3]
-    parts = [_praise(names.label(contender), won) for contender, won in praised]
+    parts = [_praise(_with_care(contender, names), won) for contender, won in praised]
     last, others = praised[-1][0], praised[-1][1]
     if len(praised) > 1 and len(others) > 2 and len(winners) == len(compared_ones):
-        parts[-1] = f"{names.label(last)} for everything else measured here ({_up_to(others)})"
-    tail = hardly_matters(found)
-    return f"Take {words.listed(parts)}{f'; {tail}' if tail else ''}."
+        parts[-1] = f"{_with_care(last, names)} for everything else measured here ({_up_to(others)})"
+    tied = [one.need.name for one in compared_ones if one.outcome is Outcome.TIE and not one.is_open]
+    still_open = [one.need.name for one in compared_ones if one.is_open]
+    tails = [f"for {words.listed(tied)} the first are a tie"] if tied else []
+    tails += [f"no verdict on {words.listed(still_open)}"] if still_open else []
+    if small := hardly_matters(found):
+        tails.append(small)
+    return f"{'; '.join([f'Take {words.listed(parts)}', *tails])}."
+
+
+def _with_care(contender: Contender, names: Names) -> str:
+    """Return a contender's name, and that it carries a warning, which stands in the table."""
+    mind = " (mind its warning)" if warning(contender.deployment) else ""
+    return f"{names.label(contender)}{mind}"
 
 
 def hardly_matters(found: Sequence[Costs]) -> str:

@@ -75,6 +75,7 @@ class Gap:
 
     what: str
     detail: str
+    has_row: bool = False  # the decision table says it already, where the need would stand
 
 
 def trust(measured: Measured) -> Trust:
@@ -205,7 +206,8 @@ def unmeasured(measured: Measured, decisions: Sequence[Decision]) -> tuple[Gap, 
     others = [name for name in known_deployments() if name not in deployments]
     gaps = []
     if missing:
-        gaps.append(Gap(words.listed(missing), "the needs named so in this bench: the run has no sound trials of them"))
+        detail = "the needs named so in this bench: the run has no sound trials of them"
+        gaps.append(Gap(words.listed(missing), detail, has_row=True))
     if others:
         gaps.append(Gap(f"{words.count(len(others), 'other deployment')} of this bench", words.listed(others)))
     if not any(_proxy(name) for name in deployments):
@@ -215,7 +217,11 @@ def unmeasured(measured: Measured, decisions: Sequence[Decision]) -> tuple[Gap, 
     gaps += [
         Gap("a real network", "client and server spoke over the loopback: no round trips, no losses"),
         Gap("HTTP/2 and HTTP/3", "all requests were HTTP/1.1"),
-        Gap("large bodies, event streams", "quick requests read a few hundred bytes that need no datastore"),
+        Gap(
+            "large bodies, event streams",
+            "quick requests read a few hundred bytes that need no datastore",
+            has_row=True,
+        ),
         Gap("client certificates", "clients proved themselves by Digest alone"),
     ]
     return tuple(gaps)

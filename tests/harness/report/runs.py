@@ -25,6 +25,40 @@ def usual(cell: Cell) -> bool:
     return (server.tls, server.auth, server.certificate_kind) == ("1.3", "digest", "ecdsa-p256")
 
 
+def crowded_plan(*, blocks: int = 6, window_s: float = 0.1) -> Plan:
+    """Return the decisions' part of the quick plan for every deployment that this bench has."""
+    plan = quick_plan(blocks=blocks, window_s=window_s, keep=lambda cell: usual(cell) and is_choice(cell))
+    kinds = [cell for cell in plan.cells if cell.server.deployment == FLASK]
+    cells = [
+        replace(cell, server=replace(cell.server, deployment=name)) for name in synthetic.DEPLOYMENTS for cell in kinds
+    ]
+    return replace(plan, cells=tuple(cells))
+
+
+def is_choice(cell: Cell) -> bool:
+    """Say whether a cell is no part of the bench's check of itself."""
+    return not (cell.server.twin or cell.server.added_cpu_us or cell.server.added_delay_ms)
+
+
+def crowded_costs() -> synthetic.Costs:
+    """Return a truth in which the first few deployments lie close together and the others further and further away."""
+    return synthetic.Costs(
+        request={name: 200.0 + (2 if place < 4 else 15) * place for place, name in enumerate(synthetic.DEPLOYMENTS)},
+        slow_at_once={name: 64.0 if name.startswith("quart") else 16.0 for name in synthetic.DEPLOYMENTS},
+    )
+
+
+def failed(trial: Trial, requests: int) -> Trial:
+    """Return the trial as if some of its requests had failed."""
+    doubt = f"{requests} of {trial.requests} requests failed: connection closed before the answer"
+    return replace(
+        trial,
+        requests=trial.requests - requests,
+        errors={"connection closed before the answer": requests},
+        doubts=(doubt,),
+    )
+
+
 def quick_run(*, seed: int = 1, costs: synthetic.Costs | None = None, plan: Plan | None = None) -> Run:
     """Return a run of the quick plan."""
     return synthetic.run(plan or quick_plan(), costs=costs, seed=seed)
