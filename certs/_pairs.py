@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from certs._errors import CertificateError
 from certs._files import CertificateFiles, read_bytes
+from certs._names import covers, shown_names
 
 _DER: Final = b"\x30\x82"  # an ASN.1 SEQUENCE longer than 255 octets: how a binary certificate or key begins
 _AGAIN: Final = "issue a new one (`python -m certs issue`)"
@@ -33,14 +34,20 @@ class Pair:
         return self.chain[0]
 
 
-def check_pair(files: CertificateFiles, *, now: dt.datetime | None = None) -> None:
+def check_pair(files: CertificateFiles, *, now: dt.datetime | None = None, name: str | None = None) -> None:
     """Say whether a server can present these files; now, unless another time is given.
 
-    Raises CertificateError: a file that is missing, unreadable or not PEM, an encrypted key, a key of another
-    certificate, a certificate that has expired or is not valid yet.
+    name: by which clients will connect; None: whatever the certificate holds. Raises CertificateError: a file that is
+    missing, unreadable or not PEM, an encrypted key, a key of another certificate, a certificate that has expired, is
+    not valid yet, or is not good for the name.
     """
     pair = read_pair(files)
     check_validity(files.chain, pair.leaf, dt.datetime.now(dt.UTC) if now is None else now)
+    if name is not None and not covers(pair.leaf, name):
+        held = ", ".join(shown_names(pair.leaf)) or "no name at all"
+        raise CertificateError(
+            f"{files.chain}: not good for {name}, only for {held}; name one of these, or have one issued for {name}"
+        )
 
 
 def read_pair(files: CertificateFiles) -> Pair:

@@ -3,7 +3,7 @@
 A deployment is a choice that somebody could make, and its name says it: APP-SERVER[-VARIANT][@PROXY].
 `servers` holds one module for each server; a proxy in front will have a module of its own beside them. What
 such a module knows is data: the templates that it renders, its command, its abilities. Rendering is pure; one
-launcher starts, watches and ends all of them alike.
+launcher starts, watches and ends all of them alike. `exporting`, a door of its own, makes of one what a system runs.
 
 Applications run in processes of their own and are never imported here: the launcher's Python must weigh
 nothing on what is measured. The files that are started are whole and readable: a reader can take them home.

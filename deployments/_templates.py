@@ -3,6 +3,8 @@
 Every value goes in through a filter, as a literal of the file's language: a path with a quote in it stays a path.
 """
 
+import json
+import shlex
 from functools import cache
 from typing import Final
 
@@ -29,6 +31,8 @@ def _environment() -> jinja2.Environment:
     environment.filters["uwsgi"] = _uwsgi_value
     environment.filters["haproxy"] = _haproxy_word
     environment.filters["caddy"] = _caddy_string
+    environment.filters["json"] = json.dumps
+    environment.filters["quote"] = _shell_word
     return environment
 
 
@@ -83,6 +87,11 @@ def _haproxy_word(value: object) -> str:
     for letter in '\\"$':
         text = text.replace(letter, f"\\{letter}")
     return '"' + text.replace("\n", "\\n").replace("\r", "\\r") + '"'
+
+
+def _shell_word(value: object) -> str:
+    """Write a value as one word of a shell's."""
+    return shlex.quote(str(value))
 
 
 def _uwsgi_value(value: object) -> str:

@@ -51,6 +51,7 @@ class Site:
     )
     upstream: Upstream | None = None  # of a deployment behind a proxy, which has host, port and TLS
     more_upstreams: tuple[Upstream, ...] = ()  # of further processes of the application, among which its proxy chooses
+    own_user: bool = False  # a user of its own starts it, as a system's service; False: whoever renders it
 
     @property
     def authority(self) -> str:

@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "doctor": ("doctor", "doctor"),
     "list": ("list", "list_deployments"),
     "serve": ("serve", "serve"),
+    "export": ("export", "export"),
     "probe": ("probe", "probe"),
     "handshakes": ("handshakes", "handshakes"),
     "run": ("run", "run"),
@@ -50,6 +51,7 @@ bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is be
   bench doctor         is this machine fit to measure on, and what does it lack?
   bench list           every way to serve the API, and what each can do
   bench serve NAME     serve it in one of them, to look at
+  bench export NAME    write what it takes to serve it so on a server of yours
   bench probe URL      what one handshake and one request take
   bench handshakes     what handshakes cost by key, version, group and TLS library, or with one server
   bench calibrate      does the bench itself find what is there, and nothing else?

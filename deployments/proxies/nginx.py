@@ -32,7 +32,7 @@ def _launch(site: Site, inner: Inner) -> Fronted:
         speaks_uwsgi=inner.speaks is Speaks.UWSGI,
     )
     command = [which(_PROGRAM.name) or _PROGRAM.name, "-p", str(site.folder), "-e", "stderr", "-c", _FILE]
-    if os.geteuid() == 0:  # else its worker is nobody, who may not look into the folder
+    if os.geteuid() == 0 and not site.own_user:  # else its worker is nobody, who may not look into the folder
         command += ["-g", "user root;"]
     return Fronted(files={_FILE: configuration}, command=tuple(command))
 

@@ -180,7 +180,7 @@ DEPLOYMENTS: Final = (
         name=_GEVENT,
         summary="gunicorn's gevent worker: a greenlet for each connection",
         warning="a client that connects and says nothing is never cut off",
-        needs=("gunicorn", "flask", "gevent"),
+        needs=("gunicorn", "flask", "gevent", "packaging"),  # the last by its gevent worker, which says so nowhere
         threads=Threads(None, "a greenlet per connection", "it starts a greenlet for each connection"),
         workers=_workers(resumed_by_all=False),
         abilities=Abilities(

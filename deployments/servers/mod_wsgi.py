@@ -61,7 +61,7 @@ def _launch(site: Site) -> Launch:
         modules=_MODULES,
         modules_folder=_apache.MODULES_FOLDER,
     )
-    as_root = os.geteuid() == 0
+    as_root = os.geteuid() == 0 and not site.own_user
     script = render_template("application.wsgi.j2", name=_NAME, packages=python.getsitepackages(), as_root=as_root)
     command = _apache.command(site.folder)
     return Launch(
