@@ -1,4 +1,4 @@
-"""`bench report`: writes the report of a run again, from what was recorded."""
+"""`bench report`: the report of a run, or of several side by side, from what was recorded."""
 
 from __future__ import annotations
 
@@ -6,28 +6,44 @@ from pathlib import Path
 
 import click
 
-from harness.handshakes.comparison import Comparison
-from harness.handshakes.figures import read_blocks
-from harness.trials import read_run
-
-FINDINGS_SHOWN = 5
+FORMATS = ("html", "text", "markdown", "json")
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def report(folder: Path) -> None:
-    """Write the report of a run: DIR is the folder that `bench run` printed. Measures nothing."""
-    write_and_show(folder)
+@click.argument("folders", metavar="DIR...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="html",
+    show_default=True,
+    help="html: a page; text: for a terminal; markdown: for a pull request; json: for programs.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to this file, whole or not at all. A page goes to DIR/report.html otherwise, one of several runs to"
+    " comparison.html in this folder, and everything else to standard output.",
+)
+def report(folders: tuple[Path, ...], form: str, output: Path | None) -> None:
+    """Write the report of a run, or of several side by side. Measures nothing.
+
+    DIR is a folder that `bench run` printed. With several, each is held against the first, where that may be done.
+
+    \b
+      bench report results/RUN                        a page, results/RUN/report.html
+      bench report results/RUN --format text          in short, for this terminal
+      bench report BEFORE AFTER --output diff.html    two runs side by side
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    # Its plots take a second to import, which `bench --help` and `bench run` need not wait for.
+    from harness.report.delivering import Format, deliver  # noqa: PLC0415 - see above
+
+    deliver(folders, Format(form), output)
 
 
 def write_and_show(folder: Path) -> None:
-    """Write a run's report; print where it is and what it says first. Raises UserError."""
-    from harness.report import findings, handshake_finding, write_report  # noqa: PLC0415 - plots take a second to import
+    """Write a run's page; print what it says first, and where it is. Raises UserError."""
+    from harness.report.delivering import deliver_page  # noqa: PLC0415 - as above
 
-    run = read_run(folder)
-    page = write_report(folder)
-    said = findings(run)[:FINDINGS_SHOWN]
-    in_memory = handshake_finding(Comparison(read_blocks(folder)))
-    for number, finding in enumerate([*said, *([in_memory] if in_memory else [])], start=1):
-        click.echo(f"{number}. {finding}")
-    click.echo(f"report: {page}")
+    deliver_page(folder)

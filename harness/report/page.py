@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -23,7 +21,7 @@ from markupsafe import Markup
 
 from harness.costs import costs
 from harness.handshakes.comparison import Comparison
-from harness.handshakes.figures import Block, read_blocks
+from harness.handshakes.figures import Block
 from harness.measured import Measured
 from harness.report import (
     abilities,
@@ -38,31 +36,24 @@ from harness.report import (
     trust,
     under_load,
 )
+from harness.report.content import Section
 from harness.report.decisions import decide
 from harness.report.naming import SYMBOLS, Names
-from harness.trials import Run, read_run
+from harness.report.reading import read_folder
+from harness.report.writing import write_whole
+from harness.trials import Run
 
 FILE_NAME = "report.html"
 
 
 def write_report(folder: Path) -> Path:
     """Write folder/report.html from folder/trials.jsonl, whole or not at all. UserError if that cannot be read."""
-    text = render(read_run(folder), read_blocks(folder))
-    target = folder / FILE_NAME
-    handle, draft = tempfile.mkstemp(dir=folder, prefix=f".{FILE_NAME}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(draft).chmod(0o644)
-        Path(draft).replace(target)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    return target
+    found = read_folder(folder)
+    return write_whole(found.folder / FILE_NAME, render(found.run, found.blocks, found.lacks))
 
 
-def render(run: Run, blocks: Sequence[Block] = ()) -> str:
-    """Return the page of a run. blocks: of handshakes in memory."""
+def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) -> str:
+    """Return the page of a run. blocks: of handshakes in memory. lacks: what is not whole about the run's folder."""
     measured = Measured(run)
     names = Names(list(dict.fromkeys([*measured.contenders, *bending.contenders(run)])))
     decisions = decide(measured)
@@ -80,6 +71,27 @@ def render(run: Run, blocks: Sequence[Block] = ()) -> str:
         trust.unmeasured_section(missing),
         provenance.section(run),
     )
+    return lay_out(
+        sections,
+        title=first_screen.title(names),
+        context=provenance.context(run),
+        opening=summary.opening(decisions, found, trusted, names),
+        lacks=lacks,
+        rows=first_screen.rows(decisions, measured, names),
+        unmeasured=first_screen.unmeasured(decisions),
+        missing=[gap.what for gap in missing if not gap.has_row],
+        costs_sentence=summary.costs_sentence(found),
+        cost_columns=[name for name, _ in first_screen.cost_columns(found)],
+        costs=first_screen.cost_rows(found, decisions, names),
+        costs_left_out=max(0, len(found) - first_screen.COSTS_SHOWN),
+        trust=trust.line_of_trust(trusted),
+        downloads=provenance.downloads(run, blocks),
+        beside="The trials.jsonl of this run stands beside this page.",
+    )
+
+
+def lay_out(sections: Sequence[Section], **said: Any) -> str:  # noqa: ANN401 - the template's own variables
+    """Put sections, and what stands above them, into a whole page: style, scripts and their policy come with it."""
     style, script = _asset("page.css"), _asset("page.js")
     library = plot_library() if any(section.has_plots for section in sections) else ""
     scripts = [text for text in (library, script) if text]
@@ -87,23 +99,12 @@ def render(run: Run, blocks: Sequence[Block] = ()) -> str:
         _environment()
         .get_template("page.html.j2")
         .render(
-            title=first_screen.title(names),
-            context=provenance.context(run),
-            opening=summary.opening(decisions, found, trusted, names),
-            rows=first_screen.rows(decisions, measured, names),
-            unmeasured=first_screen.unmeasured(decisions),
-            missing=[gap.what for gap in missing if not gap.has_row],
-            costs_sentence=summary.costs_sentence(found),
-            cost_columns=[name for name, _ in first_screen.cost_columns(found)],
-            costs=first_screen.cost_rows(found, decisions, names),
-            costs_left_out=max(0, len(found) - first_screen.COSTS_SHOWN),
-            trust=trust.line_of_trust(trusted),
             sections=sections,
-            downloads=provenance.downloads(run, blocks),
             style=Markup(style),  # noqa: S704 - our own file
             scripts=[Markup(text) for text in scripts],  # noqa: S704 - our own file and the pinned library
             policy=policy(scripts),
             symbols=SYMBOLS,
+            **said,
         )
     )
 

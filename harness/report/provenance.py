@@ -17,7 +17,7 @@ from harness import histograms, words
 from harness.handshakes.figures import Block, Figure
 from harness.plan_files import built_in_plans
 from harness.report.content import Section, Table, table
-from harness.trials import Run, Trial, header_to_json, trial_to_json
+from harness.trials import Run, RunHeader, Trial, header_to_json, trial_to_json
 
 MAX_DOWNLOAD_BYTES = 1_000_000  # a page stays under 3 MB; what is larger lies beside it anyway
 
@@ -34,16 +34,24 @@ class Download:
 def section(run: Run) -> Section:
     """Say what was measured, on what, and how to do it again."""
     header = run.header
-    name = str(header.plan.get("name", ""))
-    plan, where = (name, "") if name in built_in_plans() else ("plan.toml", " (the plan stands beside this page)")
+    where = "" if _is_built_in(header) else " (the plan stands beside this page)"
     return Section(
         "again",
         "On what, and how again?",
         f"{words.capitalised(when(header.started))}, on {machine(header.environment)}. The same again, with the same "
         f"order of trials{where}:",
-        command=f"bench run {plan}",
-        tables=(*_environment_tables(run), _trials_table(run.trials)),
+        command=command(header),
+        tables=(*environment_tables(run), _trials_table(run.trials)),
     )
+
+
+def command(header: RunHeader) -> str:
+    """Return what measures the same plan again."""
+    return f"bench run {header.plan['name'] if _is_built_in(header) else 'plan.toml'}"
+
+
+def _is_built_in(header: RunHeader) -> bool:
+    return str(header.plan.get("name", "")) in built_in_plans()
 
 
 def when(started: str) -> str:
@@ -183,7 +191,8 @@ def _uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _environment_tables(run: Run) -> Iterator[Table]:
+def environment_tables(run: Run) -> Iterator[Table]:
+    """Yield what the run was measured on: its machine, and the versions of packages where they were recorded."""
     header = run.header
     facts = [
         ("started", header.started),

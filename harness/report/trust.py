@@ -81,7 +81,7 @@ class Gap:
 def trust(measured: Measured) -> Trust:
     """Return the figures of the line of trust."""
     run = measured.run
-    reasons = [reason for trial in measured.aside for reason in _reasons(trial) if GENERATOR_LIMIT not in reason]
+    reasons = [reason for trial in measured.aside for reason in reasons_of(trial) if GENERATOR_LIMIT not in reason]
     windows = [trial for trial in measured.sound if trial.window_s > 0]
     cpus = max(len(run.header.environment.get("server_cpus") or [0]), 1)
     spreads = [noise.cpu for noise in noises(measured) if math.isfinite(noise.cpu)]
@@ -387,7 +387,7 @@ def _doubts_table(measured: Measured, names: Names) -> Table:
                 _condition_words(condition_of(trial)),
                 f"{trial.block + 1}",
                 used_for,
-                "; ".join(_reasons(trial)),
+                "; ".join(reasons_of(trial)),
             )
             for trial, used_for in doubtful
         ],
@@ -400,7 +400,8 @@ def _condition_words(condition: Condition) -> str:
     return f"{condition.scenario}, {words.count(condition.clients, 'client')}, {over}, {auth}"
 
 
-def _reasons(trial: Trial) -> tuple[str, ...]:
+def reasons_of(trial: Trial) -> tuple[str, ...]:
+    """Return why a trial is set aside, or used for its CPU time alone."""
     return trial.doubts or ("no request was answered",)
 
 

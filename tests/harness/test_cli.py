@@ -56,7 +56,7 @@ class TestBadInput:
             (["report", "nowhere"], "nowhere holds no run"),
             (["handshakes", "--blocks", "0"], "0 is not in the range 1<=x<=1000"),
             (["handshakes", "--state", "/dev/null"], "/dev/null"),
-            (["report"], "Missing argument 'DIR'; see `bench report --help`"),
+            (["report"], "Missing argument 'DIR...'; see `bench report --help`"),
             (["serve", "flask-thread"], "no deployment is called 'flask-thread'; did you mean flask-threaded?"),
             (["probe", "device:8443"], "'device:8443' is not an http or https URL"),
             (["probe", "https://localhost:1", "--ca-file", "none.pem"], "the CA file none.pem cannot be read"),

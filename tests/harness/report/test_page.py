@@ -282,7 +282,7 @@ class TestWriting:
             raise OSError("disk full")
 
         monkeypatch.setattr(Path, "replace", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(UserError, match="disk full"):
             write_report(folder)
         assert path.read_bytes() == before
         assert sorted(entry.name for entry in folder.iterdir()) == ["report.html", FILE_NAME]
