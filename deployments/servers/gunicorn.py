@@ -227,8 +227,8 @@ def _inner(name: DeploymentName, *, over_socket: bool) -> Inner:
     return Inner(
         name=name,
         summary="gunicorn's threads",
-        warning="it hangs up on a body of 64 KiB or more that it refuses unread, and the answer may be lost (of 200 kB in "
-        "a quarter of tries): the client gets 502",
+        warning="it hangs up on a body of 64 KiB or more that it refuses unread, and the answer may be lost (of 200 kB "
+        "in a quarter of tries): the client gets 502",
         needs=("gunicorn", "flask"),
         threads=Threads(16, "16 threads"),
         workers=_workers(resumed_by_all=False),
