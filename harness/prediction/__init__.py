@@ -2,6 +2,7 @@
 
     workload    what is asked: requests a connection, distance, slow requests, rate
     latency     how long answers take, from what they cost: queues, threads, round trips; pure
+    waits       the distribution of the waits in those queues; pure
     predictor   the one predictor: from a run's cells to CPU time, processors and latency, with intervals
     grid        the same over a grid of workloads, for the report's page
     check       predictions beside trials that they were not made of
@@ -12,7 +13,7 @@ and by the report.
 
 from harness.prediction.check import CpuCheck, LatencyCheck, check_cpu, check_latency
 from harness.prediction.grid import Axes, grid_to_json
-from harness.prediction.predictor import Prediction, Predictor, prediction_to_json, predictors
+from harness.prediction.predictor import Prediction, Predictor, how_to_measure, prediction_to_json, predictors
 from harness.prediction.workload import Workload
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "check_cpu",
     "check_latency",
     "grid_to_json",
+    "how_to_measure",
     "prediction_to_json",
     "predictors",
 ]

@@ -1,21 +1,35 @@
 """The predictor over a grid of workloads: what the report's page needs to answer "would it be so for me?" by itself.
 
-Everything is nested by the axes, in their order; `null` is what cannot be told, or is beyond capacity. An interval is
-three numbers: estimate, low, high. CPU time needs the first two axes alone, the processors the first three.
+A workload on several processors is the same one on each of them at its share of the rate, so neither the rate nor the
+processors are an axis: what counts is how loaded each processor is, as a share of the rate at which that deployment
+could go on for ever with that workload (`capacity_per_s`; by what it is limited stands beside it). So every deployment
+has its points where its own curve bends, and none is spent on loads that it cannot take.
+
+    load                = rate / processors / capacity_per_s
+    processors busy     = rate x cpu_us / 1e6
+    fewest processors   = processors busy / busiest, rounded up
+
+Between the points of `load` and `rtt_ms` latency may be interpolated: along `rtt_ms` as it is, along `load` its
+logarithm over log(load / (1 - load)). Under the lowest load hardly anybody waits; over the highest nothing is told.
+Between the points of the first two axes nothing is told either: a percentile jumps where the share of new connections,
+of slow requests or of both passes it (a half, a hundredth). The points avoid those shares.
+
+Everything is nested by the axes, in their order; `null` is what cannot be told. An interval is three numbers: estimate,
+low, high. CPU time and capacity need the first two axes alone. Connections that stay open are `null` requests each.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.prediction.predictor import Predictor
+from harness.prediction.predictor import BUSIEST, Predictor
 from harness.prediction.workload import Workload
 from harness.statistics import Interval
 
-_FORMAT = 1
+_FORMAT = 2
 _DIGITS = 4  # significant: more than any interval bears, and a quarter of the page
 
 
@@ -23,25 +37,29 @@ _DIGITS = 4  # significant: more than any interval bears, and a quarter of the p
 class Axes:
     """The values that workloads are made of, rising."""
 
-    requests_per_connection: tuple[int, ...] = (1, 2, 5, 10, 100, 1000)
-    slow_share: tuple[float, ...] = (0.0, 0.01, 0.1, 0.5)
-    rate_per_s: tuple[float, ...] = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
-    rtt_ms: tuple[float, ...] = (0.0, 1.0, 10.0, 50.0, 150.0)
+    requests_per_connection: tuple[int | None, ...] = (1, 3, 10, 30, 200, None)  # None: connections stay open
+    slow_share: tuple[float, ...] = (0.0, 0.002, 0.02, 0.05, 0.2)
+    load: tuple[float, ...] = (0.01, 0.02, 0.04, 0.1, 0.25, 0.45, 0.5, 0.65, 0.8, 0.9, 0.97)
+    rtt_ms: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0, 35.0, 50.0, 100.0, 200.0)
 
 
 def grid_to_json(predictors: Sequence[Predictor], axes: Axes | None = None) -> dict[str, Any]:
-    """Predict every workload of the grid for every deployment, each on as few processors as keep it under 80 % busy."""
+    """Predict every workload of the grid for every deployment."""
     axes = axes or Axes()
     return {
         "format": _FORMAT,
+        "busiest": BUSIEST,
         "axes": {
             "requests_per_connection": list(axes.requests_per_connection),
             "slow_share": list(axes.slow_share),
-            "rate_per_s": list(axes.rate_per_s),
+            "load": list(axes.load),
             "rtt_ms": list(axes.rtt_ms),
         },
         "deployments": [_deployment(predictor, axes) for predictor in predictors],
     }
+
+
+_KEYS = ("cpu_us", "capacity_per_s", "limit", "mean_ms", "p50_ms", "p99_ms")
 
 
 def _deployment(predictor: Predictor, axes: Axes) -> dict[str, Any]:
@@ -49,32 +67,31 @@ def _deployment(predictor: Predictor, axes: Axes) -> dict[str, Any]:
         [_costs(predictor, axes, requests, share) for share in axes.slow_share]
         for requests in axes.requests_per_connection
     ]
-
-    def each(key: str) -> list[list[Any]]:
-        return [[point[key] for point in row] for row in nested]
-
     contender = predictor.contender
     return {
         "deployment": contender.deployment,
         "threads": contender.threads,
         "workers": contender.workers,
         "tls_version": predictor.version,
-        **{key: each(key) for key in ("cpu_us", "cores", "mean_ms", "p50_ms", "p99_ms")},
+        "is_least": predictor.is_least,
+        **{key: [[point[key] for point in row] for row in nested] for key in _KEYS},
     }
 
 
-def _costs(predictor: Predictor, axes: Axes, requests: int, share: float) -> Mapping[str, Any]:
+def _costs(predictor: Predictor, axes: Axes, requests: int | None, share: float) -> dict[str, Any]:
     """Return what is under one pair of the first two axes."""
-    first = Workload(rate_per_s=axes.rate_per_s[0], requests_per_connection=requests, slow_share=share)
-    nothing = dict.fromkeys(("cpu_us", "cores", "mean_ms", "p50_ms", "p99_ms"))
-    if predictor.missing(first):
-        return nothing
-    cpu_us = predictor.predict(first).cpu_us
-    cores, latencies = [], []
-    for rate in axes.rate_per_s:
-        workload = Workload(rate_per_s=rate, requests_per_connection=requests, slow_share=share)
-        cores.append(predictor.cores_for(rate, cpu_us.estimate))
-        latencies.append(predictor.latencies(workload, cpu_us, cores[-1], list(axes.rtt_ms)))
+    asked = Workload(rate_per_s=1.0, requests_per_connection=requests, slow_share=share)
+    interval = None if predictor.missing(asked) else predictor.cpu_interval(asked)
+    if interval is None:
+        return dict.fromkeys(_KEYS)
+    capacity = predictor.capacity(asked)
+    rtts_ms = list(axes.rtt_ms)
+    latencies = []
+    for load in axes.load:
+        workload = Workload(
+            rate_per_s=load * capacity.rate_per_s, requests_per_connection=requests, slow_share=share, cores=1
+        )
+        latencies.append(predictor.latencies(workload, interval, 1, rtts_ms))
 
     def at(position: int) -> list[list[Any] | None]:
         return [
@@ -82,7 +99,14 @@ def _costs(predictor: Predictor, axes: Axes, requests: int, share: float) -> Map
             for found in latencies
         ]
 
-    return {"cpu_us": _rounded(cpu_us), "cores": cores, "mean_ms": at(0), "p50_ms": at(1), "p99_ms": at(2)}
+    return {
+        "cpu_us": _rounded(interval),
+        "capacity_per_s": float(f"{capacity.rate_per_s:.6g}"),
+        "limit": capacity.limit,
+        "mean_ms": at(0),
+        "p50_ms": at(1),
+        "p99_ms": at(2),
+    }
 
 
 def _rounded(interval: Interval, factor: float = 1.0) -> list[float | None]:

@@ -2,8 +2,7 @@
 
 Requests come at random moments (Poisson) and are served one after the other, each to its end, by one processor: the
 queue M/G/1. So do event loops, and so in effect do Python's threads, which the interpreter lets run for 5 ms at a time
-while a request takes a fraction of one. The mean wait is Pollaczek and Khinchine's; its percentiles are drawn by
-Lindley's recursion, always with the same numbers, so that what is compared differs in its costs alone.
+while a request takes a fraction of one. Waits are Pollaczek and Khinchine's, mean and distribution (`waits`).
 
 Slow requests leave the processor while they wait. Where threads wait with them, all threads may be taken: a queue for
 threads, M/G/T, by Erlang's formula with Allen and Cunneen's correction for times that are not exponential.
@@ -15,16 +14,20 @@ the client computes. It says nothing of a load beyond capacity, where latency gr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-_DRAWN = 1 << 16  # requests; their 99th percentile lies within a few per cent of the model's
-_SETTLING = _DRAWN // 8  # of them, while the queue fills; not looked at
+from harness.prediction.waits import Waits, queue_waits
+
+_PARTS, _CUTS = 8, 9  # of the span in which a percentile is looked for: to a hundred-millionth of it
+_HALVINGS = 30  # of the rates among which capacity is looked for
 
 Floats = NDArray[np.float64]
+
+
+PROCESSOR, THREADS = "processor", "threads"  # that a load can be too much for
 
 
 class BeyondCapacityError(Exception):
@@ -54,6 +57,16 @@ class Traffic:
     setup_round_trips: int  # of a new connection, before its request
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """Requests that take the same."""
+
+    share: float  # of all
+    new: int  # 1: on a new connection
+    slow: int  # 1: waits in the device
+    work_us: float
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
     """How long answers take, from the moment at which a client has something to ask, its connection included; µs."""
@@ -63,15 +76,27 @@ class Latency:
     p99_us: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """The random numbers of all predictions."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """The rate that one processor can only just not serve for ever."""
 
-    gaps: Floats  # between arrivals, as multiples of their mean
-    new: Floats  # uniform: compared with a share
-    slow: Floats
-    queued: Floats
-    thread_waits: Floats  # as multiples of their mean
+    rate_per_s: float
+    limit: str  # what is too little: PROCESSOR or THREADS
+
+
+def capacity(service: Service, traffic: Traffic) -> Capacity:
+    """Return the rate up to which there is a latency, whatever the traffic's own."""
+    mean, _ = _moments(service, traffic)
+    processor = 1e6 / mean
+    if service.at_once is None or not traffic.slow_share:
+        return Capacity(rate_per_s=processor, limit=PROCESSOR)
+    low, high = 0.0, processor
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        taken, _, _ = _threads_taken(service, replace(traffic, rate_per_s=middle))
+        low, high = (middle, high) if taken < service.at_once else (low, middle)
+    # Near the processor's capacity requests in its queue hold the threads: the processor is what is too little.
+    return Capacity(rate_per_s=low, limit=PROCESSOR if low > 0.9 * processor else THREADS)
 
 
 def latency(service: Service, traffic: Traffic) -> Latency:
@@ -81,19 +106,64 @@ def latency(service: Service, traffic: Traffic) -> Latency:
 
 def at_distances(service: Service, traffic: Traffic, rtts_us: list[float]) -> list[Latency]:
     """Return the same at several round-trip times, whatever the traffic's own. Raises BeyondCapacityError."""
-    drawn = _draw()
-    new, slow = drawn.new < traffic.new_share, drawn.slow < traffic.slow_share
-    work_us = service.request_us + new * service.connection_us + slow * service.slow_us
-    wait_us = _processor_waits(service, traffic, work_us, drawn.gaps)
-    here_us = service.aside_us + work_us + wait_us + _thread_waits(service, traffic, drawn) + slow * service.wait_us
-    counted, trips = here_us[_SETTLING:], 1 + new[_SETTLING:] * traffic.setup_round_trips
+    kinds = _kinds(service, traffic)
+    waits = _waits(service, traffic, kinds)
+    shares = np.array([kind.share for kind in kinds])
+    alone_us = np.array([service.aside_us + kind.work_us + kind.slow * service.wait_us for kind in kinds])
+    trips = np.array([1 + kind.new * traffic.setup_round_trips for kind in kinds])
+    at_least_us = alone_us + np.outer(rtts_us, trips)  # by distance and kind: a request that waits for nobody
+    percentiles_us = _percentiles(at_least_us, shares, waits, np.array([0.5, 0.99]))
     mean_us = _mean_us(service, traffic)
     mean_trips = 1 + traffic.new_share * traffic.setup_round_trips
-    found = []
-    for rtt_us in rtts_us:
-        p50_us, p99_us = np.percentile(counted + trips * rtt_us, [50, 99])
-        found.append(Latency(mean_us + mean_trips * rtt_us, float(p50_us), float(p99_us)))
+    return [
+        Latency(mean_us + mean_trips * rtt_us, float(p50_us), float(p99_us))
+        for rtt_us, (p50_us, p99_us) in zip(rtts_us, percentiles_us, strict=True)
+    ]
+
+
+def _percentiles(at_least_us: Floats, shares: Floats, waits: Waits, wanted: Floats) -> Floats:
+    """Return, by distance, the least times within which the wanted shares of the answers come.
+
+    Each time is looked for in a span that is cut into parts, again and again.
+    """
+    low = np.repeat(at_least_us.min(axis=1)[:, None], len(wanted), axis=1)
+    width = at_least_us.max(axis=1)[:, None] + waits.longest_us - low
+    parts = np.arange(1, _PARTS + 1)
+    for _ in range(_CUTS):
+        width = width / _PARTS
+        tried = low[..., None] + width[..., None] * parts
+        is_enough = waits.up_to(tried[..., None] - at_least_us[:, None, None, :]) @ shares >= wanted[:, None]
+        is_enough[..., -1] = True  # whatever rounding makes of the span's end
+        low = low + is_enough.argmax(axis=-1) * width
+    found: Floats = low + width
     return found
+
+
+def _kinds(service: Service, traffic: Traffic) -> list[_Kind]:
+    return [
+        _Kind(
+            share=new_share * slow_share,
+            new=new,
+            slow=slow,
+            work_us=service.request_us + new * service.connection_us + slow * service.slow_us,
+        )
+        for new, new_share in ((0, 1 - traffic.new_share), (1, traffic.new_share))
+        for slow, slow_share in ((0, 1 - traffic.slow_share), (1, traffic.slow_share))
+        if new_share * slow_share > 0
+    ]
+
+
+def _waits(service: Service, traffic: Traffic, kinds: list[_Kind]) -> Waits:
+    """Return how long requests wait, for the processor and for a thread. Raises BeyondCapacityError."""
+    _mean_processor_wait_us(service, traffic)  # raises where there is no end to it
+    taken_share, taken_us = _thread_queue(service, traffic)
+    return queue_waits(
+        traffic.rate_per_s,
+        work_us=np.array([kind.work_us for kind in kinds]),
+        shares=np.array([kind.share for kind in kinds]),
+        more_share=taken_share,
+        more_us=taken_us,
+    )
 
 
 def _moments(service: Service, traffic: Traffic) -> tuple[float, float]:
@@ -115,18 +185,6 @@ def _mean_processor_wait_us(service: Service, traffic: Traffic) -> float:
             f"a processor serves {1e6 / mean:,.0f} such requests a second, and {traffic.rate_per_s:,.0f} come to it"
         )
     return traffic.rate_per_s / 1e6 * square / (2 * (1 - busy))
-
-
-def _processor_waits(service: Service, traffic: Traffic, work_us: Floats, gaps: Floats) -> Floats:
-    """Return each request's wait for the processor: drawn, and put right so that its mean is the exact one."""
-    exact = _mean_processor_wait_us(service, traffic)
-    steps = np.empty_like(work_us)
-    steps[0] = 0.0
-    steps[1:] = work_us[:-1] - gaps[1:] * (1e6 / traffic.rate_per_s)
-    walk = np.cumsum(steps)
-    waits: Floats = walk - np.minimum.accumulate(walk)
-    mean = float(waits[_SETTLING:].mean())
-    return waits * (exact / mean) if mean > 0 else waits
 
 
 def _threads_taken(service: Service, traffic: Traffic) -> tuple[float, float, float]:
@@ -161,26 +219,9 @@ def erlang_c(servers: int, offered: float) -> float:
     return blocked / (1 - busy * (1 - blocked))
 
 
-def _thread_waits(service: Service, traffic: Traffic, drawn: _Drawn) -> Floats:
-    share, mean_us = _thread_queue(service, traffic)
-    return np.where(drawn.queued < share, drawn.thread_waits * mean_us, 0.0)
-
-
 def _mean_us(service: Service, traffic: Traffic) -> float:
     """Return the mean with no distance."""
     mean, _ = _moments(service, traffic)
     share, queue_us = _thread_queue(service, traffic)
     waits = _mean_processor_wait_us(service, traffic) + share * queue_us + traffic.slow_share * service.wait_us
     return math.fsum((service.aside_us, mean, waits))
-
-
-@cache
-def _draw() -> _Drawn:
-    random = np.random.default_rng(20251126)
-    return _Drawn(
-        gaps=random.exponential(size=_DRAWN),
-        new=random.random(_DRAWN),
-        slow=random.random(_DRAWN),
-        queued=random.random(_DRAWN),
-        thread_waits=random.exponential(size=_DRAWN),
-    )

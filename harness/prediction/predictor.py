@@ -30,7 +30,7 @@ from harness.errors import UserError, unknown_name
 from harness.measured import Condition, Contender, Measured, Scenario
 from harness.network.model import round_trips
 from harness.plan_files import load_plan
-from harness.prediction.latency import BeyondCapacityError, Latency, Service, Traffic, at_distances
+from harness.prediction.latency import BeyondCapacityError, Capacity, Latency, Service, Traffic, at_distances, capacity
 from harness.prediction.workload import Workload
 from harness.statistics import Interval, mean_interval
 
@@ -76,6 +76,7 @@ class Predictor:
     def __init__(self, cells: Cells) -> None:
         self._cells = cells
         self._parts = part_sums(cells)
+        self._services: dict[tuple[bool, bool, bool], Service] = {}
 
     @classmethod
     def of(cls, measured: Measured, deployment: str, *, source: str) -> Predictor:
@@ -84,7 +85,9 @@ class Predictor:
         if not here:
             known = sorted({contender.deployment for contender in measured.contenders})
             if deployment in deployments.names() or not known:
-                raise UserError(f"{source} has no trials of {deployment} to predict from", hint=_hint(deployment))
+                raise UserError(
+                    f"{source} has no trials of {deployment} to predict from", hint=how_to_measure(deployment)
+                )
             raise unknown_name("deployment", deployment, known, where=source)
         if len(here) > 1:
             raise UserError(
@@ -95,7 +98,7 @@ class Predictor:
         if cells is None:
             raise UserError(
                 f"{source} lacks requests on open connections with TLS and Digest (keep-alive) of {deployment}",
-                hint=_hint(deployment),
+                hint=how_to_measure(deployment),
             )
         found = cls(cells)
         if not found.is_known:
@@ -137,7 +140,7 @@ class Predictor:
         if missing := self.missing(workload):
             raise UserError(
                 f"{source} lacks, of {self.contender.deployment}, {' and '.join(missing)}",
-                hint=_hint(self.contender.deployment),
+                hint=how_to_measure(self.contender.deployment),
             )
         total = self._request
         connection, slow = self._connection(resumed=workload.resumed), self._slow
@@ -147,13 +150,17 @@ class Predictor:
             total += workload.slow_share * slow
         return total
 
+    def cpu_interval(self, workload: Workload, *, source: str = "the run") -> Interval | None:
+        """Return the same in µs; None where no block has all of its cells."""
+        return self.cpu(workload, source=source).interval(self._cells.measured)
+
     def predict(self, workload: Workload, *, source: str = "the run") -> Prediction:
         """Predict. source names the run in errors. Raises UserError where a cell was not measured."""
-        cpu_us = self.cpu(workload, source=source).interval(self._cells.measured)
+        cpu_us = self.cpu_interval(workload, source=source)
         if cpu_us is None:
             raise UserError(
                 f"{source} has no block that holds all trials of {self.contender.deployment} that this takes",
-                hint=f"{_hint(self.contender.deployment)}; the report of the run says what was set aside",
+                hint=f"{how_to_measure(self.contender.deployment)}; the report of the run says what was set aside",
             )
         needed = scaled(cpu_us, workload.rate_per_s / 1e6)
         cores = workload.cores or self.cores_for(workload.rate_per_s, cpu_us.estimate)
@@ -171,8 +178,17 @@ class Predictor:
             p50_us=at and at[1],
             p99_us=at and at[2],
             beyond=found if isinstance(found, str) else "",
-            is_least=self._aside is None,
+            is_least=self.is_least,
         )
+
+    @property
+    def is_least(self) -> bool:
+        """Whether latencies leave out what an answer takes beside the server's CPU: that was not measured."""
+        return self._aside is None
+
+    def capacity(self, workload: Workload) -> Capacity:
+        """Return the rate that one processor could only just not serve for ever, whatever the workload's own."""
+        return capacity(self._service(workload), self._traffic(workload, 1))
 
     @staticmethod
     def cores_for(rate_per_s: float, cpu_us: float) -> int:
@@ -183,13 +199,7 @@ class Predictor:
         self, workload: Workload, cpu_us: Interval, cores: int, rtts_ms: list[float]
     ) -> list[tuple[Interval, Interval, Interval]] | str:
         """Return mean, p50 and p99 (µs) at several round-trip times, or why there is no latency to speak of."""
-        traffic = Traffic(
-            rate_per_s=workload.rate_per_s / cores,
-            new_share=max(workload.new_share, self._closed_by_server),
-            slow_share=workload.slow_share,
-            rtt_us=0.0,
-            setup_round_trips=self._setup_round_trips(workload),
-        )
+        traffic = self._traffic(workload, cores)
         rtts_us = [1000 * rtt_ms for rtt_ms in rtts_ms]
         service = self._service(workload)
         try:
@@ -235,7 +245,23 @@ class Predictor:
         except BeyondCapacityError:
             return [None] * len(rtts_us)
 
+    def _traffic(self, workload: Workload, cores: int) -> Traffic:
+        return Traffic(
+            rate_per_s=workload.rate_per_s / cores,
+            new_share=max(workload.new_share, self._closed_by_server),
+            slow_share=workload.slow_share,
+            rtt_us=0.0,
+            setup_round_trips=self._setup_round_trips(workload),
+        )
+
     def _service(self, workload: Workload) -> Service:
+        """Return what serving takes; it is asked for at each of a grid's loads, and what it depends on is little."""
+        key = (workload.new_share > 0, workload.slow_share > 0, workload.resumed)
+        if key not in self._services:
+            self._services[key] = self._reckoned_service(workload)
+        return self._services[key]
+
+    def _reckoned_service(self, workload: Workload) -> Service:
         measured = self._cells.measured
 
         def level(part: Sum | None) -> float:
@@ -367,14 +393,8 @@ def interval_to_json(interval: Interval | None) -> Mapping[str, Any] | None:
     }
 
 
-def _interval(middle: Latency, low: Latency | None, high: Latency | None, name: str, blocks: int) -> Interval:
-    estimate: float = getattr(middle, name)
-    least = 0.0 if low is None else min(estimate, getattr(low, name))
-    return Interval(estimate, least, math.inf if high is None else max(estimate, getattr(high, name)), blocks)
-
-
-def _hint(deployment: str) -> str:
-    """Say which plan measures it."""
+def how_to_measure(deployment: str) -> str:
+    """Say which plan measures what predictions take of a deployment."""
     try:
         known = deployments.names()
     except DeploymentError:
@@ -387,3 +407,9 @@ def _hint(deployment: str) -> str:
     if not plans:
         return "write a plan like harness/plans/costs.toml with it, and `bench run` that"
     return " or ".join(f"`bench run {name}`" for name in plans) + " measures it"
+
+
+def _interval(middle: Latency, low: Latency | None, high: Latency | None, name: str, blocks: int) -> Interval:
+    estimate: float = getattr(middle, name)
+    least = 0.0 if low is None else min(estimate, getattr(low, name))
+    return Interval(estimate, least, math.inf if high is None else max(estimate, getattr(high, name)), blocks)

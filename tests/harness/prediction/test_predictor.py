@@ -180,28 +180,38 @@ class TestBadInput:
 
 
 class TestGrid:
-    AXES = Axes(requests_per_connection=(1, 10), slow_share=(0.0, 0.5), rate_per_s=(100.0, 4000.0), rtt_ms=(0.0, 20.0))
+    AXES = Axes(requests_per_connection=(1, None), slow_share=(0.0, 0.2), load=(0.1, 0.9), rtt_ms=(0.0, 20.0))
 
     def test_is_what_the_predictor_says_of_each_point(self, measured: Measured) -> None:
         grid = json.loads(json.dumps(grid_to_json([flask(measured)], self.AXES), allow_nan=False))
         (found,) = grid["deployments"]
         for k, requests in enumerate(grid["axes"]["requests_per_connection"]):
-            for x, rate in enumerate(grid["axes"]["rate_per_s"]):
-                for d, rtt_ms in enumerate(grid["axes"]["rtt_ms"]):
-                    alone = flask(measured).predict(
-                        Workload(rate_per_s=rate, requests_per_connection=requests, rtt_ms=rtt_ms)
-                    )
-                    assert alone.p99_us is not None
-                    estimate, low, high = found["p99_ms"][k][0][x][d]
-                    assert estimate == pytest.approx(alone.p99_us.estimate / 1000, rel=1e-3)
-                    assert low <= estimate <= high
-                    assert found["cores"][k][0][x] == alone.cores
-                    assert found["cpu_us"][k][0][0] == pytest.approx(alone.cpu_us.estimate, rel=1e-3)
+            for s, share in enumerate(grid["axes"]["slow_share"]):
+                for x, load in enumerate(grid["axes"]["load"]):
+                    for d, rtt_ms in enumerate(grid["axes"]["rtt_ms"]):
+                        alone = flask(measured).predict(
+                            Workload(
+                                rate_per_s=3 * load * found["capacity_per_s"][k][s],
+                                requests_per_connection=requests,
+                                slow_share=share,
+                                rtt_ms=rtt_ms,
+                                cores=3,
+                            )
+                        )
+                        assert alone.p99_us is not None
+                        estimate, low, high = found["p99_ms"][k][s][x][d]
+                        assert estimate == pytest.approx(alone.p99_us.estimate / 1000, rel=1e-3)
+                        assert low <= estimate
+                        assert high is None or high >= estimate
+                        assert found["cpu_us"][k][s][0] == pytest.approx(alone.cpu_us.estimate, rel=1e-3)
 
-    def test_beyond_capacity_is_null(self, measured: Measured) -> None:
+    def test_capacity_is_where_latency_ends_and_says_what_is_too_little(self, measured: Measured) -> None:
         (found,) = grid_to_json([flask(measured)], self.AXES)["deployments"]
-        assert found["p99_ms"][0][1][1] is None
-        assert found["p99_ms"][0][0][1] is not None
+        assert found["limit"] == [["processor", "threads"], ["processor", "threads"]]
+        for share, most in zip((0.0, 0.2), found["capacity_per_s"][1], strict=True):
+            for factor, is_beyond in ((0.999, False), (1.001, True)):
+                alone = flask(measured).predict(Workload(rate_per_s=factor * most, slow_share=share, cores=1))
+                assert bool(alone.beyond) is is_beyond
 
     def test_what_was_not_measured_is_null(self, run: Run) -> None:
         lacking = Measured(without(run, lambda t: t.scenario == "slow-io"))
