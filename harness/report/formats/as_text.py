@@ -139,6 +139,8 @@ def _line(console: Console, name: str, said: str, *, style: str = "") -> None:
 
 
 def _items(console: Console, items: Sequence[str], *, mark: str = "-", style: str = "") -> None:
+    if not items:
+        return
     grid = Grid.grid(padding=(0, 1, 0, 0))
     for item in items:
         grid.add_row(mark, Text(plain(item), style))
@@ -176,7 +178,7 @@ def _cards(console: Console, table: Table) -> None:
             _print(console, f"  {in_one}")
             continue
         grid = Grid.grid(padding=(0, _GAP, 0, 0))
-        grid.add_column(width=min(widest, console.width // 3), style=_QUIET)
+        grid.add_column(width=min(widest, console.width // 2), style=_QUIET, overflow="fold")
         grid.add_column()
         for name, cell in figures:
             if cell:

@@ -23,7 +23,6 @@ def render(beside: SideBySide) -> str:
         opening=sections.opening(beside),
         lacks=sections.lacks(beside),
         rows=(),
-        unmeasured=(),
         missing=(),
         costs_sentence="",
         cost_columns=(),

@@ -26,11 +26,11 @@ NOT_COMPARED = "not compared"
 
 _SAME, _COMPATIBLE, _ANOTHER, _ALONE, _NONE = "the same", "compatible", "another", "in one run", "nothing to choose"
 _AGREEMENTS = {
-    _SAME: "the choice is the same",
-    _COMPATIBLE: "one choice is right in all, for some tie",
-    _ANOTHER: "it is another",
-    _ALONE: "one run alone has a choice",
-    _NONE: "there is nothing to choose",
+    _SAME: "the same choice",
+    _COMPATIBLE: "compatible choices",
+    _ANOTHER: "another choice",
+    _ALONE: "a choice in one run alone",
+    _NONE: "nothing to choose",
 }
 _TALLIED = {  # as `harness.comparing.said` counts them
     Judgement.WORSE: "worse",
@@ -130,11 +130,11 @@ def _choices(beside: SideBySide) -> Section:
     if not rows:
         return Section("choices", "What does each run choose?", "Nothing: no run has a trial that can be chosen by.")
     agreements = Counter(row[1] for row in rows)
-    counted = words.listed([f"{_AGREEMENTS[each]} in {count}" for each, count in agreements.most_common()])
+    counted = words.listed([f"{_AGREEMENTS[each]} for {count}" for each, count in agreements.most_common()])
     return Section(
         "choices",
         "What does each run choose?",
-        f"Of {words.count(len(rows), 'need')}, {counted}.",
+        f"Of {words.count(len(rows), 'need')}: {counted}.",
         tables=(
             _words_table(
                 "For each need: what to take, by how much over the next, with the interval of that",
@@ -142,14 +142,17 @@ def _choices(beside: SideBySide) -> Section:
                 rows,
             ),
         ),
-        notes=("Each run's choice is its own report's; no comparison between runs is in it.",),
+        notes=(
+            "Each run's choice is its own report's; no comparison between runs is in it.",
+            "Compatible: some deployment may be taken by all of them, for where it is not the choice it ties with it.",
+        ),
     )
 
 
 def _choice(row: first_screen.Row | None) -> str:
     if row is None:
         return NOT_MEASURED
-    interval = f" ({row.interval})" if row.interval else ""
+    interval = f", {row.interval}" if row.interval else ""
     return f"{taken(row)}: {row.result}{interval}"
 
 
