@@ -168,11 +168,10 @@ def _natural_width(table: Table) -> int:
 
 
 def _cards(console: Console, table: Table) -> None:
-    named = 1 + next((place for place, column in enumerate(table.columns[1:]) if column.numeric), 0)
-    widest = max(len(column.name) for column in table.columns[named:])
+    widest = max(len(column.name) for column in table.columns[1:])
     for row in table.rows:
-        _print(console, ", ".join(cell for cell in row[:named] if cell))
-        figures = [(column.name, cell) for column, cell in zip(table.columns, row, strict=True)][named:]
+        _print(console, row[0])
+        figures = [(column.name, cell) for column, cell in zip(table.columns, row, strict=True)][1:]
         in_one = "   ".join(f"{name} {cell}" for name, cell in figures if cell)
         if len(in_one) + _GAP <= console.width:
             _print(console, f"  {in_one}")

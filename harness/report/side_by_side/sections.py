@@ -189,9 +189,7 @@ def _needs(beside: SideBySide, names: Names) -> Section:
             for row in rows
         ]
         tables.append(
-            table(
-                f"{words.capitalised(name)}: {detail}", ["deployment"], [*_ratio_names(beside), *letters(beside)], cells
-            )
+            table(f"{words.capitalised(name)}: {detail}", ["deployment", *_ratio_names(beside)], letters(beside), cells)
         )
     return Section(
         anchor,
@@ -239,15 +237,20 @@ def _costs(beside: SideBySide, names: Names) -> Section:
     anchor, question = "costs", "How do the costs compare?"
     if not beside.costs:
         return Section(anchor, question, "No run measured them: that takes requests on open connections over TLS.")
-    columns = [*_ratio_names(beside), *letters(beside)]
+    ratios = _ratio_names(beside)
     rows = [(row, (names.label(row.contender), *_cost_cells(beside, row))) for row in beside.costs]
     if len(rows) <= LONGEST_OPEN:
         whole = [(row.cost, *cells) for row, cells in rows]
-        tables = [table("Server CPU", ["cost", "deployment"], columns, whole)]
+        tables = [table("Server CPU", ["cost", "deployment", *ratios], letters(beside), whole)]
     else:
         kinds = dict.fromkeys(row.cost for row, _ in rows)
         tables = [
-            table(f"Server CPU: {kind}", ["deployment"], columns, [cells for row, cells in rows if row.cost == kind])
+            table(
+                f"Server CPU: {kind}",
+                ["deployment", *ratios],
+                letters(beside),
+                [cells for row, cells in rows if row.cost == kind],
+            )
             for kind in kinds
         ]
     return Section(
@@ -285,11 +288,11 @@ def _changes(beside: SideBySide, changes: Sequence[Change | None]) -> Iterator[s
 
 
 def change_words(change: Change) -> str:
-    """Return "1.046 (1.031 - 1.061), worse"."""
+    """Return "worse: 1.046 (1.031 - 1.061)"."""
     if not change.interval.is_finite:
         known = math.isfinite(change.interval.estimate)
-        return f"{said.ratio(change.interval.estimate)}, too few blocks" if known else Judgement.CANNOT_TELL
-    return f"{said.ratio(change.interval.estimate)} ({said.between(change.interval)}), {change.judgement}"
+        return f"too few blocks: {said.ratio(change.interval.estimate)}" if known else Judgement.CANNOT_TELL
+    return f"{change.judgement}: {said.ratio(change.interval.estimate)} ({said.between(change.interval)})"
 
 
 def _moved(beside: SideBySide, rows: Sequence[NeedRow] | Sequence[CostRow]) -> str:
