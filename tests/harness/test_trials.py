@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.trials import FILE_NAME, Run, header_to_json, parse_run, read_run, trial_from_json, trial_to_json
+from harness.trials import (
+    FILE_NAME,
+    Run,
+    header_to_json,
+    parse_run,
+    read_run,
+    salvage_run,
+    trial_from_json,
+    trial_to_json,
+)
 from tests.harness import synthetic
 
 
@@ -176,3 +185,39 @@ class TestFigures:
     ) -> None:
         trial = replace(finished.trials[0], doubts=doubts, requests=requests)
         assert (trial.is_sound, trial.costs_are_sound) == (sound, costs)
+
+
+class TestSalvage:
+    """Who only reads a run takes what is there, and is told of each line that is no trial."""
+
+    @staticmethod
+    def data(folder: Path, run: Run) -> list[bytes]:
+        return (synthetic.write(folder, run) / FILE_NAME).read_bytes().splitlines(keepends=True)
+
+    def test_a_whole_run_is_read_as_ever(self, tmp_path: Path, finished: Run) -> None:
+        data = b"".join(self.data(tmp_path, finished))
+        assert salvage_run(data, source="t") == (parse_run(data, source="t"), ())
+
+    def test_each_line_that_is_no_trial_is_left_out_and_named(self, tmp_path: Path, finished: Run) -> None:
+        header, first, *others = self.data(tmp_path, finished)
+        run, faults = salvage_run(
+            b"".join(
+                [header, b"{\n", first, first, b"[]\n", *others, b'{"torn'],
+            ),
+            source="t",
+        )
+        assert run == finished
+        assert [fault.partition(" is ")[0] for fault in faults[::2]] == ["t, line 2", "t, line 5"]
+        assert faults[1].startswith("t, line 4: ")
+        assert all("delete" not in fault for fault in faults)
+
+    @pytest.mark.parametrize("kept", [b"", b"torn", b"no header\n", b'{"format": 99}\n'])
+    def test_no_header_is_no_run(self, kept: bytes) -> None:
+        with pytest.raises(UserError):
+            salvage_run(kept, source="t")
+
+    def test_no_trial_among_its_lines_is_no_run_that_this_version_reads(self, tmp_path: Path, finished: Run) -> None:
+        header, *_ = self.data(tmp_path, finished)
+        with pytest.raises(UserError, match=r"^no line of t is a trial .* \(such as: t, line 2 is not a trial"):
+            salvage_run(header + b"{}\n{}\n", source="t")
+        assert salvage_run(header, source="t")[0].trials == ()
