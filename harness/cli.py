@@ -55,7 +55,7 @@ bench measures what HTTPS and Digest cost a Flask or Quart API, and how it is be
   bench probe URL      what one handshake and one request take
   bench handshakes     what handshakes cost by key, version, group and TLS library, or with one server
   bench calibrate      does the bench itself find what is there, and nothing else?
-  bench report DIR     write the report of a run again
+  bench report DIR     write the report of a run again, or of several side by side
   bench predict DIR    say what a load that nobody measured will take
   bench compare A B    is a second run worse than the first, after an upgrade, say?
 
