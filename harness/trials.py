@@ -2,12 +2,14 @@
 
 The format is shared (the report, comparisons and tests read it), so this module alone knows it. Unknown
 fields are ignored; a last line without its newline is torn (the machine or the run died while writing) and no trial.
-Writing is `harness.trial_log`'s.
+Writing is `harness.trial_log`'s. A run that is kept (docs/sample-run) may be packed: `xz -9 trials.jsonl` makes a ninth
+of it, and whoever reads a run reads that too; to go on with one takes the file itself.
 """
 
 from __future__ import annotations
 
 import json
+import lzma
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from harness.recording import Bytes, Handshakes, HandshakeTimes
 
 FORMAT = 1
 FILE_NAME = "trials.jsonl"
+PACKED_NAME = "trials.jsonl.xz"  # read where the other is not there
 
 # How doubts begin that say: somebody else was the limit, or in the way, or the load was not what it should be. Rates
 # and latencies are then not the server's; its CPU time for one request still is, within some per cent that fall on all
@@ -224,15 +227,36 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """Read a run's folder (or its trials.jsonl). Raises UserError if there is none or it cannot be read."""
+    data, path = read_lines(folder)
+    return parse_run(data, source=str(path))
+
+
+def read_lines(folder: Path) -> tuple[bytes, Path]:
+    """Return the lines of a run's folder (or of its file), unpacked, and the file that they stand in.
+
+    Raises UserError if there is no such file, or if it is packed and cannot be unpacked.
+    """
     path = folder / FILE_NAME if folder.is_dir() else folder
+    if folder.is_dir() and not path.exists() and (folder / PACKED_NAME).exists():
+        path = folder / PACKED_NAME
     try:
-        text = path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise UserError(
             f"{folder} holds no run ({FILE_NAME}: {error.strerror})",
             hint="give the folder that `bench run` printed",
         ) from error
-    return parse_run(text, source=str(path))
+    return (_unpacked(data, path) if path.suffix == ".xz" else data), path
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    try:
+        return lzma.decompress(data, format=lzma.FORMAT_XZ)
+    except lzma.LZMAError as error:
+        raise UserError(
+            f"{path} cannot be unpacked ({str(error).lower()})",
+            hint="take another copy of it: a packed run is whole or of no use",
+        ) from error
 
 
 def parse_run(data: bytes, *, source: str) -> Run:

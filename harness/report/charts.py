@@ -74,6 +74,19 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
+class FamilyDot:
+    """A figure with its interval, on a line that others share; its hue is its family's."""
+
+    line: str
+    family: str  # "flask", "quart", "other"
+    series: str
+    value: float
+    low: float
+    high: float
+    said: str  # the tooltip
+
+
+@dataclass(frozen=True, slots=True)
 class LoadPoint:
     """A figure at a number of clients."""
 
@@ -194,6 +207,38 @@ def log_dots(points: Sequence[Dot], looks: Sequence[Series], *, title: str) -> S
     intervals = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=scale, axis=x_axis), x2="high:Q", **shared)
     values = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=alt.X("value:Q", scale=scale, axis=x_axis), shape=_shapes(used), **shared
+    )
+    return finished(alt.layer(intervals, values), len(lines) * band)
+
+
+def family_colour(family: str) -> str:
+    """Return the hue of a family of deployments."""
+    return f"var(--{family}-1)"
+
+
+def family_dots(points: Sequence[FamilyDot], looks: Sequence[Series], *, title: str) -> Spec:
+    """Draw a line for each name, in the order given, with all of its series beside each other, on a log axis.
+
+    A series is told by its shape (`looks`), a family by its hue.
+    """
+    lines = list(dict.fromkeys(point.line for point in points))
+    families = list(dict.fromkeys(point.family for point in points))
+    scale = _log_scale(points)
+    x_axis = _x_axis(title, logarithmic=scale)
+    band = NAME_PX + DOT_PX + 2
+    hues = alt.Scale(domain=families, range=[family_colour(family) for family in families])
+    shared: dict[str, Any] = {
+        "y": _named_lines("line", sort=lines, band=band),
+        "color": alt.Color("family:N", scale=hues, legend=None),
+        "tooltip": alt.Tooltip("said:N"),
+    }
+    base = alt.Chart(_data([_point_row(point, line=point.line, family=point.family) for point in points]))
+    down = band / 2 - DOT_PX / 2 - 1  # from the line's middle to below its name
+    intervals = base.mark_rule(strokeWidth=2, yOffset=down).encode(
+        x=alt.X("low:Q", scale=scale, axis=x_axis), x2="high:Q", **shared
+    )
+    values = base.mark_point(filled=True, size=70, opacity=1, yOffset=down).encode(
+        x=alt.X("value:Q", scale=scale, axis=x_axis), shape=_shapes(looks), **shared
     )
     return finished(alt.layer(intervals, values), len(lines) * band)
 
@@ -347,7 +392,7 @@ def _data(rows: list[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=rows)
 
 
-def _point_row(point: Dot | LoadPoint, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - what Vega takes: any JSON
+def _point_row(point: Dot | FamilyDot | LoadPoint, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - what Vega takes: any JSON
     # An interval that is not known is not drawn: its rule has no length.
     low = point.low if math.isfinite(point.low) else point.value
     high = point.high if math.isfinite(point.high) else point.value
@@ -400,12 +445,12 @@ def _y_axis(title: str, *, values: Sequence[float] | None = None) -> alt.Axis:
     )
 
 
-def _log_scale(points: Iterable[Dot | LoadPoint]) -> alt.Scale:
+def _log_scale(points: Iterable[Dot | FamilyDot | LoadPoint]) -> alt.Scale:
     low, high = log_domain(points)
     return alt.Scale(type="log", domain=[low, high], nice=False)
 
 
-def log_domain(points: Iterable[Dot | LoadPoint]) -> tuple[float, float]:
+def log_domain(points: Iterable[Dot | FamilyDot | LoadPoint]) -> tuple[float, float]:
     """Return a log axis that holds all points with their intervals, and a little room."""
     known = list(points)
     lows = [value for point in known for value in (point.low, point.value) if math.isfinite(value) and value > 0]

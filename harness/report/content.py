@@ -24,11 +24,12 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    folded: bool = False  # however short it is
 
     @property
     def is_folded(self) -> bool:
-        """Whether it is so long that it is shown only when asked for."""
-        return len(self.rows) > LONGEST_OPEN
+        """Whether it is shown only when asked for, as what is long is."""
+        return self.folded or len(self.rows) > LONGEST_OPEN
 
 
 def table(
@@ -38,6 +39,7 @@ def table(
     rows: Iterable[Sequence[str]],
     *,
     remarks: Sequence[str] = (),
+    folded: bool = False,
 ) -> Table:
     """Make a table whose first columns hold words, the next figures, and the last, if any, words again."""
     columns = (
@@ -45,7 +47,7 @@ def table(
         *(Column(name) for name in figures),
         *(Column(name, numeric=False) for name in remarks),
     )
-    return Table(caption, columns, tuple(tuple(row) for row in rows))
+    return Table(caption, columns, tuple(tuple(row) for row in rows), folded)
 
 
 @dataclass(frozen=True, slots=True)

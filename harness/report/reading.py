@@ -15,7 +15,7 @@ from harness import words
 from harness.errors import UserError
 from harness.handshakes import figures as handshakes
 from harness.handshakes.figures import Block, read_blocks
-from harness.trials import FILE_NAME, Run, salvage_run
+from harness.trials import FILE_NAME, PACKED_NAME, Run, read_lines, salvage_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,7 @@ class RunFolder:
 def read_folder(path: Path) -> RunFolder:
     """Read a run's folder (or its trials.jsonl). Raises UserError if it holds no run that can be read."""
     folder = _folder(path)
-    source = folder / FILE_NAME
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{folder} holds no run ({FILE_NAME}: {error.strerror})", hint="give the folder that `bench run` printed"
-        ) from error
+    data, source = read_lines(folder)
     run, faults = salvage_run(data, source=str(source))
     lacks = [*_of_trials(data, run, [fault.removeprefix(f"{source}, ") for fault in faults], folder)]
     blocks: tuple[Block, ...] = ()
@@ -55,7 +49,7 @@ def _folder(path: Path) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        if path.name == FILE_NAME:
+        if path.name in {FILE_NAME, PACKED_NAME}:
             return path.parent
         raise UserError(f"{path} is not a folder", hint="give the folder that `bench run` printed")
     return path  # whose reading tells why

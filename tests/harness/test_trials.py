@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import lzma
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
+from harness.report.reading import read_folder
 from harness.trials import (
     FILE_NAME,
+    PACKED_NAME,
     Run,
     header_to_json,
     parse_run,
@@ -32,6 +35,11 @@ def lines(run: Run) -> list[bytes]:
     return [json.dumps(each).encode() + b"\n" for each in objects]
 
 
+def packed(folder: Path, run: Run) -> Path:
+    (folder / PACKED_NAME).write_bytes(lzma.compress(b"".join(lines(run))))
+    return folder
+
+
 class TestRoundTrip:
     """Reading gives what was written."""
 
@@ -40,6 +48,16 @@ class TestRoundTrip:
 
     def test_the_file_itself_may_be_named(self, finished: Run, tmp_path: Path) -> None:
         assert read_run(synthetic.write(tmp_path, finished) / FILE_NAME) == finished
+
+    def test_packed(self, finished: Run, tmp_path: Path) -> None:
+        assert read_run(packed(tmp_path, finished)) == finished
+        assert read_run(tmp_path / PACKED_NAME) == finished
+        assert read_folder(tmp_path).run == finished
+
+    def test_the_file_goes_before_its_packed_copy(self, finished: Run, tmp_path: Path) -> None:
+        packed(tmp_path, finished)
+        shorter = Run(finished.header, finished.trials[:-1])
+        assert read_run(synthetic.write(tmp_path, shorter)) == shorter
 
     def test_unknown_fields_are_ignored(self, finished: Run) -> None:
         line = trial_to_json(finished.trials[0]) | {"invented": [1, 2]}
@@ -146,6 +164,13 @@ class TestDamage:
     def test_header_without_plan(self) -> None:
         with pytest.raises(UserError, match=r"not a run's header .'plan' is missing"):
             parse_run(b'{"format": 1}\n', source="t")
+
+    def test_packed_and_cut_off(self, finished: Run, tmp_path: Path) -> None:
+        path = packed(tmp_path, finished) / PACKED_NAME
+        for damaged in (path.read_bytes()[:-40], b"no xz at all"):
+            path.write_bytes(damaged)
+            with pytest.raises(UserError, match=r"trials\.jsonl\.xz cannot be unpacked"):
+                read_run(tmp_path)
 
     def test_no_run_there(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"holds no run .*No such file") as caught:
