@@ -7,7 +7,7 @@ PLAN ?= quick
 REQUIRE_ALL ?= 0
 TEST_PROCESSES ?= 2
 
-.PHONY: help report test bench lock format clean
+.PHONY: help report test bench docs lock format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make report PLAN=full  the same with another plan"
 	@echo "make test              lint, types and all tests; REQUIRE_ALL=1 makes a skip a failure"
 	@echo "make bench             benchmarks of our own parts against their peers"
+	@echo "make docs              write the figures of docs/sample-run into README.md and docs/deployments.md; the picture"
 	@echo "make lock              pin all dependencies again"
 
 report: $(VENV)/run.stamp
@@ -28,6 +29,9 @@ test: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m harness.documents --picture docs/report.png docs/sample-run/quick docs/sample-run/matrix
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
