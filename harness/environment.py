@@ -17,9 +17,12 @@ from harness.pinning import Pinning
 
 # What makes the server, its TLS, and the load.
 PACKAGES = (
+    "aioquic",
+    "cheroot",
     "cryptography",
     "flask",
     "gevent",
+    "granian",
     "gunicorn",
     "h11",
     "httptools",
@@ -27,10 +30,12 @@ PACKAGES = (
     "hypercorn",
     "locust",
     "pyopenssl",
+    "pyuwsgi",
     "quart",
     "sqlalchemy",
     "uvicorn",
     "uvloop",
+    "waitress",
     "werkzeug",
     "wsproto",
 )
