@@ -39,7 +39,7 @@ class Axes:
 
     requests_per_connection: tuple[int | None, ...] = (1, 3, 10, 30, 200, None)  # None: connections stay open
     slow_share: tuple[float, ...] = (0.0, 0.002, 0.02, 0.05, 0.2)
-    load: tuple[float, ...] = (0.01, 0.02, 0.04, 0.1, 0.25, 0.45, 0.5, 0.65, 0.8, 0.9, 0.97)
+    load: tuple[float, ...] = (0.01, 0.02, 0.04, 0.1, 0.25, 0.45, 0.5, 0.65, 0.8, 0.88, 0.94, 0.97)
     rtt_ms: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0, 35.0, 50.0, 100.0, 200.0)
 
 

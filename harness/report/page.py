@@ -36,6 +36,7 @@ from harness.report import (
     summary,
     trust,
     under_load,
+    what_if,
 )
 from harness.report.content import Section
 from harness.report.decisions import decide
@@ -61,6 +62,7 @@ def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) ->
     found = costs(measured)
     trusted = trust.trust(measured)
     missing = trust.unmeasured(measured, decisions)
+    predicted = what_if.what_if(measured, names)
     sections = (
         breakdown.section(measured, found, names),
         handshakes.section(measured, names, in_memory.section(Comparison(blocks))),
@@ -69,6 +71,7 @@ def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) ->
         faults.section(),
         matrix.section(measured, names),
         abilities.section(measured.contenders),
+        predicted.section,
         trust.section(measured, trusted, decisions, names),
         trust.unmeasured_section(missing),
         provenance.section(run),
@@ -87,6 +90,7 @@ def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) ->
         costs=first_screen.cost_rows(found, decisions, names),
         costs_left_out=max(0, len(found) - first_screen.COSTS_SHOWN),
         trust=trust.line_of_trust(trusted),
+        panel=predicted.panel,
         downloads=provenance.downloads(run, blocks),
         beside="The trials.jsonl of this run stands beside this page.",
     )
@@ -94,9 +98,10 @@ def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) ->
 
 def lay_out(sections: Sequence[Section], **said: Any) -> str:  # noqa: ANN401 - the template's own variables
     """Put sections, and what stands above them, into a whole page: style, scripts and their policy come with it."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style = _asset("page.css") + _asset("what_if.css")
     library = plot_library() if any(section.has_plots for section in sections) else ""
-    scripts = [text for text in (library, script) if text]
+    panel = _asset("what_if.js") if said.get("panel") else ""
+    scripts = [text for text in (library, _asset("page.js"), panel) if text]
     return (
         _environment()
         .get_template("page.html.j2")
