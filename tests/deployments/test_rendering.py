@@ -425,8 +425,8 @@ LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
 
-# Two processes of 128 threads, from the start to the end. With Debian's settings (2 of 25, up to 6 as they are needed) a
-# process that has no thread free, or that is ended because others are idle, closes connections which it has kept: a
+# Two processes of 128 threads, from the start to the end. With Debian's settings (2 of 25, up to 6 as they are needed)
+# a process that has no thread free, or that is ended because others are idle, closes connections which it has kept: a
 # client whose next request is on its way then gets no answer. None is ended while fewer than MaxSpareThreads are idle.
 StartServers 2
 ServerLimit 2
