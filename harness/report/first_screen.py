@@ -33,7 +33,8 @@ from harness.statistics import Interval
 COSTS_SHOWN = 3  # the others stand in their section
 NARROWEST = 1.15  # the strip of intervals reaches at least this far from 1 on both sides
 PER_REQUEST = " a request"
-NAMED_ASIDE = 2  # deployments that are not ranked, by name; the others are counted
+NAMED_ASIDE = 2  # deployments without a figure, by name; the others are counted
+NAMED_FAILING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Row:
     over: Mark | None  # the runner-up
     word: str  # between result and runner-up: "than"
     against: str  # the runner-up's figure
-    aside: tuple[str, ...]  # who is not ranked, and why
+    aside: tuple[str, ...]  # who has no figure, and why
+    failing: str  # who would be here, and fails requests
     interval: str
     sure: str
     strip: Strip | None
@@ -89,7 +91,8 @@ class Row:
     def evidence(self) -> str:
         """The figures that the result was made of, and who has none."""
         other = f"{self.over.label}: {self.against}" if self.over else ""
-        return "; ".join(part for part in (self.figure, other, *self.aside) if part)
+        failing = f"no choice: {self.failing}" if self.failing else ""
+        return "; ".join(part for part in (self.figure, other, *self.aside, failing) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +143,16 @@ def rows(decisions: Sequence[Decision], measured: Measured, names: Names) -> tup
 
 def unmeasured(decisions: Sequence[Decision]) -> tuple[Unmeasured, ...]:
     """Return the needs that have no row."""
-    missing = [one for one in decisions if one.outcome is Outcome.UNMEASURED]
     found = []
-    if untried := tuple(one.need.name for one in missing if not one.failing):
-        found.append(Unmeasured(untried, "this run has no trial of it that can be used", "bench run full"))
-    found += [
-        Unmeasured((one.need.name,), f"nobody can be chosen, for {_failed(one.failing)}")
-        for one in missing
-        if one.failing
-    ]
+    if missing := tuple(one.need.name for one in decisions if one.outcome is Outcome.UNMEASURED):
+        found.append(Unmeasured(missing, "this run has no trial of it that can be used", "bench run full"))
     found.append(Unmeasured(NEEDS_WITHOUT_SCENARIO, "this bench has no scenario that sends them yet"))
     return tuple(found)
+
+
+def failing(decisions: Sequence[Decision]) -> str:
+    """Return the deployments that are in no row because requests of theirs failed, the worst first; or nothing."""
+    return _failed(list({each.contender: each for one in decisions for each in one.failing}.values()))
 
 
 def cost_rows(found: Sequence[Costs], decisions: Sequence[Decision], names: Names) -> tuple[CostRow, ...]:
@@ -198,6 +200,7 @@ def _row(
         word=_word(decision),
         against=_against(decision, runner_up, measured),
         aside=tuple(_aside(decision)),
+        failing=_failed(decision.failing),
         interval=words.ratio_range(interval) if interval else "",
         sure=how_sure(decision),
         strip=_strip(interval, scale) if interval and interval.is_finite else None,
@@ -269,9 +272,7 @@ def _figure(decision: Decision, standing: Standing, measured: Measured) -> str:
 
 
 def _aside(decision: Decision) -> Iterator[str]:
-    """Yield who is not ranked, and why."""
-    if decision.failing:
-        yield f"not ranked, for {_failed(decision.failing)}"
+    """Yield who has no figure that could be ranked, and why; who fails is told once for all rows."""
     if decision.unlimited:
         yield f"not ranked, for the load generator was its limit: {words.shortened(decision.unlimited, NAMED_ASIDE)}"
     if decision.set_aside:
@@ -279,10 +280,10 @@ def _aside(decision: Decision) -> Iterator[str]:
 
 
 def _failed(failing: Sequence[Failing]) -> str:
-    """Return "some of its requests failed: NAME (3 of 1,000)", the worst first."""
+    """Return "NAME (3 of 1,000 failed)", the worst first."""
     worst = sorted(failing, key=lambda one: one.failed / one.requests, reverse=True)
-    said = [f"{one.contender.deployment} ({one.failed:,} of {one.requests:,})" for one in worst]
-    return f"some requests failed: {words.shortened(said, NAMED_ASIDE)}"
+    said = [f"{one.contender.deployment} ({one.failed:,} of {one.requests:,} failed)" for one in worst]
+    return words.shortened(said, NAMED_FAILING)
 
 
 def _scale(intervals: Sequence[Interval]) -> float:

@@ -29,7 +29,7 @@ SYMBOLS: Mapping[str, str] = {
     "triangle-left": "M2 8L13.5 1.5V14.5Z",
 }
 SHAPES = tuple(SYMBOLS)
-LONGEST_CAUTION = 90  # characters; the whole warning stands in the section on abilities
+LONGEST_CAUTION = 80  # characters; the whole warning stands in the section on abilities
 SHADES = 4  # custom properties --flask-1 … --flask-4, --quart-1 …, --other-1 …
 
 
@@ -116,7 +116,7 @@ def warning(deployment: str) -> str:
 def caution(deployment: str) -> str:
     """Return the first part of a deployment's warning, short enough for a cell; "…" where there is more of it."""
     whole = warning(deployment)
-    first = whole.partition("; ")[0]
+    first = whole.partition("; ")[0].partition(" (")[0]
     if len(first) > LONGEST_CAUTION:
         first = first[:LONGEST_CAUTION].rsplit(" ", 1)[0]
     return first if first == whole else f"{first.rstrip(',')} …"

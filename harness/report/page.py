@@ -84,6 +84,7 @@ def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) ->
         lacks=lacks,
         rows=first_screen.rows(decisions, measured, names),
         unmeasured=first_screen.unmeasured(decisions),
+        failing=first_screen.failing(decisions),
         missing=[gap.what for gap in missing if not gap.has_row],
         costs_sentence=summary.costs_sentence(found),
         cost_columns=[name for name, _ in first_screen.cost_columns(found)],

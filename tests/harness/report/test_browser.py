@@ -14,9 +14,11 @@ from playwright.sync_api import Page as Tab
 
 from harness.handshakes.figures import append_block
 from harness.report import write_report
+from harness.report.decisions import NEEDS
+from harness.words import TIMES
 from tests.harness import synthetic
 from tests.harness.handshakes.synthetic_blocks import blocks
-from tests.harness.report.runs import QUART, hostile_run, quick_run, without
+from tests.harness.report.runs import QUART, crowded_costs, crowded_plan, hostile_run, quick_run, without
 from tests.requirements import require_program
 
 SIZES = {"phone": ViewportSize(width=390, height=844), "desk": ViewportSize(width=1280, height=800)}
@@ -82,21 +84,118 @@ def test_draws_without_a_word_and_without_a_network(browser: Browser, report: Pa
     tab.close()
 
 
-def test_the_decision_needs_no_scrolling_on_a_desk(browser: Browser, report: Path) -> None:
+NEEDS_AT_ONCE = 6  # of the seven that there are, whatever the run: visible without scrolling on a desk
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the report of a run of every deployment that there is."""
+    run = synthetic.run(crowded_plan(), costs=crowded_costs())
+    return write_report(synthetic.write(tmp_path_factory.mktemp("crowded"), run))
+
+
+def whole_rows(tab: Tab) -> list[dict[str, str]]:
+    """Return the needs whose row stands within the window: name, choice, result, range and flip."""
+    found: list[dict[str, str]] = tab.evaluate(
+        """[...document.querySelectorAll('.decisions tbody tr:not(.unranked)')]
+           .filter((row) => row.getBoundingClientRect().bottom <= innerHeight)
+           .map((row) => {
+             const cell = (name) => row.querySelector(`td[data-label="${name}"]`).innerText.trim();
+             return { need: row.querySelector('th .strong').innerText, take: cell('take'),
+                      result: cell('over the next best'), sure: cell('how sure'), flips: cell('flips when') };
+           })"""
+    )
+    return found
+
+
+def test_all_of_the_first_screen_fits_a_desk(browser: Browser, report: Path) -> None:
     tab, _ = opened(browser, report, SIZES["desk"])
     assert tab.evaluate("document.querySelector('p.trust').getBoundingClientRect().bottom") <= 800
-    assert tab.locator(".decisions tbody tr").count() == 6
+    assert len(whole_rows(tab)) == len(NEEDS)
     tab.close()
 
 
-def test_each_need_is_a_card_on_a_phone(browser: Browser, report: Path) -> None:
-    tab, _ = opened(browser, report, SIZES["phone"])
-    cards = tab.locator(".decisions tbody tr")
-    assert cards.count() == 6
-    for number in range(6):
+@pytest.mark.parametrize("run", ["report", "crowded"])
+def test_six_needs_are_decided_without_scrolling(browser: Browser, run: str, request: pytest.FixtureRequest) -> None:
+    tab, _ = opened(browser, request.getfixturevalue(run), SIZES["desk"])
+    shown = whole_rows(tab)
+    assert len(shown) >= NEEDS_AT_ONCE
+    for row in shown:
+        assert re.match(r"(flask|quart)-", row["take"])
+        assert re.match(rf"\d[\d.]*\s{TIMES} |a tie", row["result"])
+        assert re.search(r"(flask|quart)-", row["result"]), "the runner-up has a name"
+        assert re.search(r"\d\.\d+ \N{EN DASH} \d+\.?\d*", row["sure"])
+        assert row["flips"]
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    tab.close()
+
+
+def test_a_newcomer_reads_what_to_take_and_what_an_interval_is(browser: Browser, report: Path) -> None:
+    tab, _ = opened(browser, report, SIZES["desk"])
+    row = tab.locator("#need-many-short-connections")
+    expect(row.locator("td").first).to_contain_text("flask-threaded")
+    expect(row).to_contain_text("less CPU")
+    explained = tab.locator("p.missing")
+    expect(explained).to_contain_text("95 % interval")
+    assert explained.evaluate("(text) => text.getBoundingClientRect().bottom") <= 800
+    tab.close()
+
+
+@pytest.mark.parametrize("run", ["report", "crowded"])
+def test_each_need_is_a_card_on_a_phone(browser: Browser, run: str, request: pytest.FixtureRequest) -> None:
+    tab, _ = opened(browser, request.getfixturevalue(run), SIZES["phone"])
+    cards = tab.locator(".decisions tbody tr:not(.unranked)")
+    assert cards.count() == len(NEEDS)
+    bottoms: list[float] = []
+    for number in range(len(NEEDS)):
         box = cards.nth(number).bounding_box()
         assert box is not None
         assert box["width"] > 330
+        assert all(box["y"] > bottom for bottom in bottoms)
+        bottoms.append(box["y"] + box["height"])
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    tab.close()
+
+
+def test_every_section_has_an_address(browser: Browser, report: Path) -> None:
+    tab, _ = opened(browser, report, SIZES["desk"])
+    for link in tab.locator("nav a").all():
+        address = link.get_attribute("href") or ""
+        tab.goto(f"{report.as_uri()}{address}")
+        tab.wait_for_function("document.querySelector(':target').getBoundingClientRect().top < innerHeight")
+    tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_on_the_first_screen_stands_out(browser: Browser, crowded: Path, scheme: Scheme) -> None:
+    """WCAG 2.2 AA, success criterion 1.4.3: a contrast of 4.5 to 1 for text of ordinary size."""
+    tab, _ = opened(browser, crowded, SIZES["desk"], scheme)
+    faint = tab.evaluate(
+        """() => {
+          const rgb = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
+          const luminance = (colour) => {
+            const [r, g, b] = rgb(colour).map((each) => each / 255)
+              .map((each) => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const behind = (element) => {
+            for (let each = element; each; each = each.parentElement) {
+              const colour = getComputedStyle(each).backgroundColor;
+              if (!/, 0\\)$/.test(colour)) return colour;
+            }
+            return 'rgb(255, 255, 255)';
+          };
+          const found = [];
+          for (const element of document.querySelectorAll('header *, section[aria-labelledby=decision] *')) {
+            if (![...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim())) continue;
+            const pair = [getComputedStyle(element).color, behind(element)].map(luminance).sort((a, b) => b - a);
+            const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
+            if (contrast < 4.5) found.push(`${element.textContent.trim()}: ${contrast.toFixed(2)}`);
+          }
+          return found;
+        }"""
+    )
+    assert faint == []
     tab.close()
 
 
@@ -120,7 +219,7 @@ def test_the_slider_shares_the_handshake(browser: Browser, report: Path) -> None
     slider = tab.locator("#plot-time-slider")
     slider.focus()
     slider.press("End")
-    expect(tab.locator("output")).to_have_text("1,000")
+    expect(tab.locator("output[for='plot-time-slider']")).to_have_text("1,000")
     expect(total).not_to_have_text(str(before))
     assert int(total.text_content() or "") < before / 2
     assert heard.complaints == []

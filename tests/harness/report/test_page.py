@@ -18,11 +18,14 @@ import pytest
 
 from harness import words
 from harness.errors import UserError
-from harness.report import findings, write_report
+from harness.measured import Measured
+from harness.report import findings, first_screen, write_report
+from harness.report.decisions import NEEDS, decide
+from harness.report.naming import Names, caution
 from harness.report.page import render
 from harness.trials import FILE_NAME, Run, Trial, read_run
 from tests.harness import synthetic
-from tests.harness.report.runs import EVIL, FLASK, QUART, changed, hostile_run, quick_run, without
+from tests.harness.report.runs import EVIL, FLASK, QUART, changed, crowded_plan, failed, hostile_run, quick_run, without
 
 
 class Page(HTMLParser):
@@ -129,7 +132,9 @@ class TestWholeRun:
     def test_opens_with_the_decision(self, page: Page) -> None:
         text = " ".join(page.text.split())
         assert "Flask or Quart, and served by what?" in text
-        assert re.search(rf"Take {QUART} \(mind its warning\) for many slow requests \(\S+\s{words.TIMES} the throughput\)", text)
+        assert re.search(
+            rf"Take {QUART} \(mind its warning\) for many slow requests \(\S+\s{words.TIMES} the throughput\)", text
+        )
         first = text.index("If you have")
         assert first < text.index("Not measured here") < text.index("TLS costs") < text.index("Where does a request")
 
@@ -182,6 +187,66 @@ class TestNothingDiffers:
         assert text.count('<tr class="tie" ') == 7
         assert "Nothing that was measured tells these deployments apart" in text
         assert not re.search(r"less CPU|the throughput of|shorter p99", Page(text).text)
+
+
+class TestFirstScreen:
+    """What the table must not pass over."""
+
+    def test_a_warning_stands_beside_the_choice_that_carries_it(self, whole: Run, page: Page) -> None:
+        assert caution(QUART)
+        row = render(whole).partition('id="need-many-slow-requests"')[2].partition("</tr>")[0]
+        assert row.index(QUART) < row.index(f'<a href="#abilities">{caution(QUART)}</a>') < row.index(FLASK)
+        assert f"Mind of {QUART}: {caution(QUART)}." in " ".join(findings(whole))
+        assert f"{QUART} (mind its warning)" in page.text
+
+    def test_who_fails_requests_is_named_with_their_number_and_is_no_choice(self, whole: Run) -> None:
+        run = changed(
+            whole,
+            lambda trial: (
+                failed(trial, 2) if (trial.deployment, trial.scenario, trial.block) == (FLASK, "slow-io", 0) else trial
+            ),
+        )
+        text = " ".join(Page(render(run)).text.split())
+        asked = sum(
+            trial.requests
+            for trial in whole.trials
+            if (trial.deployment, trial.scenario) == (FLASK, "slow-io") and not trial.options.is_calibration
+        )
+        assert f"{FLASK} (2 of {asked:,} failed) no choice for any need: some of its requests failed" in text
+        assert text.count("nothing to compare with") == len(NEEDS)
+
+    def test_needs_without_trials_or_scenario_stand_in_the_table(self, whole: Run) -> None:
+        run = without(whole, lambda trial: trial.scenario == "resumed-handshake")
+        table = render(run).partition('<table class="decisions">')[2].partition("</table>")[0]
+        said = " ".join(Page(table).text.split())
+        assert "clients that come back not measured: this run has no trial of it that can be used" in said
+        assert "event streams, big transfers not measured: this bench has no scenario" in said
+
+    def test_of_many_that_tie_the_cheapest_is_named_and_the_others_counted(self) -> None:
+        run = synthetic.run(crowded_plan(), costs=synthetic.Costs().alike())
+        (row,) = (row for row in shown(run) if row.need == "many short connections")
+        assert re.fullmatch(r"cheapest of \d+ that tie", row.others)
+        assert row.result == "a tie"
+        assert row.over is not None
+        assert row.takes == (row.take, row.over)
+        assert row.takes_left_out == int(row.others.split()[2]) - 2
+
+    def test_too_few_blocks_give_a_ratio_and_no_verdict(self, whole: Run) -> None:
+        (row,) = (
+            row for row in shown(without(whole, lambda trial: trial.block > 4)) if row.need == "many slow requests"
+        )
+        assert row.take.label == QUART
+        assert re.fullmatch(rf"no verdict yet \(\S+\s{words.TIMES}\)", row.result)
+        assert (row.sure, row.flips) == ("5 blocks", "cannot tell")
+
+    def test_the_fault_table_s_place_is_kept(self, page: Page) -> None:
+        assert "faults" in page.targets
+        assert "Not measured: this run broke nothing on purpose." in " ".join(page.text.split())
+
+
+def shown(run: Run) -> tuple[first_screen.Row, ...]:
+    measured = Measured(run)
+    return first_screen.rows(decide(measured), measured, Names(measured.contenders))
 
 
 class TestBrokenRuns:

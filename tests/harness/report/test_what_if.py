@@ -308,8 +308,7 @@ class TestByHand:
         again = panel(browser, report, fragment)
         expect(again.locator("output[for='what-if-rtt']")).to_have_text(re.compile(r"75.ms"))
         expect(again.locator("output[for='what-if-requests']")).to_have_text("it stays open")
-        top = "document.getElementById('what-if').getBoundingClientRect().top"
-        again.wait_for_function(f"{top} < {DESK['height']}")  # it is scrolled to, smoothly
+        expect(again.get_by_role("heading", name="Would it be so for me?")).to_be_in_viewport()
         again.close()
 
     def test_an_address_with_nonsense_changes_nothing(self, browser: Browser, report: Path) -> None:
