@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 import vl_convert
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.costs import costs
 from harness.handshakes.comparison import Comparison
@@ -137,6 +137,16 @@ def plot_library() -> str:
     return script
 
 
+def with_commands(text: str) -> Markup:
+    """Return a sentence as HTML, what stands between backquotes as code. One that has no partner stays as it is."""
+    said, *rest = text.split("`")
+    html = escape(said)
+    while len(rest) > 1:
+        command, said, *rest = rest
+        html += Markup("<code>{}</code>{}").format(command, said)
+    return html + escape("".join(f"`{each}" for each in rest))
+
+
 def embedded_json(value: Mapping[str, Any]) -> Markup:
     """Return JSON that is safe inside a script element: no text in it can end the element. ValueError for NaN."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
@@ -159,4 +169,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["embedded_json"] = embedded_json
+    environment.filters["with_commands"] = with_commands
     return environment

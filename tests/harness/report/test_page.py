@@ -22,7 +22,7 @@ from harness.measured import Measured
 from harness.report import findings, first_screen, write_report
 from harness.report.decisions import NEEDS, decide
 from harness.report.naming import Names, caution
-from harness.report.page import render
+from harness.report.page import render, with_commands
 from harness.trials import FILE_NAME, Run, Trial, read_run
 from tests.harness import synthetic
 from tests.harness.report.runs import EVIL, FLASK, QUART, changed, crowded_plan, failed, hostile_run, quick_run, without
@@ -126,6 +126,23 @@ def page(whole: Run) -> Page:
 @pytest.fixture(scope="module")
 def hostile() -> str:
     return render(hostile_run())
+
+
+class TestCommands:
+    """What is to be typed looks like it, and no name can be more than text."""
+
+    @pytest.mark.parametrize(
+        ("said", "html"),
+        [
+            ("plain & simple", "plain &amp; simple"),
+            ("`bench run` has it", "<code>bench run</code> has it"),
+            ("`a` and `<b>`", "<code>a</code> and <code>&lt;b&gt;</code>"),
+            ("one ` alone", "one ` alone"),
+            ("`a` and one ` alone", "<code>a</code> and one ` alone"),
+        ],
+    )
+    def test_backquotes(self, said: str, html: str) -> None:
+        assert with_commands(said) == html
 
 
 class TestWholeRun:
