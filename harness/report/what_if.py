@@ -36,7 +36,8 @@ from harness.report.naming import Names, mark
 from harness.statistics import Interval
 
 ANCHOR = "what-if"
-STEPS_A_DECADE = 1000  # of the packed latencies, in natural logarithms: 0.1 % apart
+MANY = 12  # deployments, from which on the sliders have fewer stops: each takes about 0.02 s a deployment to predict
+STEPS = 250  # of the packed latencies, to a factor of e: 0.4 % apart
 NONE = 0xFFFF  # packed: not told
 _NAMED = 4  # deployments that lack the same, before the others are counted
 
@@ -100,7 +101,7 @@ def what_if(measured: Measured, names: Names) -> WhatIf:
     if not found:
         said = "Nothing can be predicted from this run."
         return WhatIf(_section(f"{said} {lacking[0]}" if lacking else said, notes=lacking[1:]), None)
-    axes = Axes()
+    axes = axes_for(len(found))
     answer = (
         "Set your own load: what each deployment would take for it is predicted from what a request, a connection and "
         f"a slow request cost in this run. {_checked(measured)}"
@@ -109,10 +110,17 @@ def what_if(measured: Measured, names: Names) -> WhatIf:
     return WhatIf(section, _panel(found, axes, names))
 
 
+def axes_for(deployments: int) -> Axes:
+    """Return what the grid is made of: for many deployments fewer kinds of clients, as fine in load and distance."""
+    if deployments < MANY:
+        return Axes()
+    return Axes(requests_per_connection=(1, 10, 200, None), slow_share=(0.0, 0.02, 0.2))
+
+
 def packed(grid: Mapping[str, Any]) -> str:
     """Return the grid's latencies as base64 of zlib, a twentieth of their JSON; `what_if.js` unpacks them.
 
-    16 bits each, least significant bytes first of all and then the others: the logarithm of µs in thousandths, or
+    16 bits each, least significant bytes first of all and then the others: the logarithm of µs in 1 / STEPS, or
     NONE; how far below it the interval's low end is; how far above it the high end. Along the last axis, each less
     the one before, modulo 2^16. By deployment: p50, p99, and the mean's estimate alone.
     """
@@ -146,7 +154,7 @@ def _levels(nested: Sequence[Any], axes: Mapping[str, Sequence[Any]]) -> list[ND
 
 
 def _level(value_ms: float | None) -> int | None:
-    return None if value_ms is None or value_ms <= 1e-3 else round(STEPS_A_DECADE * math.log(1000 * value_ms))
+    return None if value_ms is None or value_ms <= 1e-3 else round(STEPS * math.log(1000 * value_ms))
 
 
 def _panel(found: Mapping[Contender, Predictor], axes: Axes, names: Names) -> Panel:
@@ -156,7 +164,7 @@ def _panel(found: Mapping[Contender, Predictor], axes: Axes, names: Names) -> Pa
         "sliders": [{"name": one.name, "values": one.values, "said": one.said} for one in sliders],
         "axes": grid["axes"],
         "busiest": grid["busiest"],
-        "steps": STEPS_A_DECADE,
+        "steps": STEPS,
         "none": NONE,
         "deployments": [
             {
