@@ -53,7 +53,7 @@ class TerminatedError(KeyboardInterrupt):
 def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Path | None, state: Path) -> None:
     """Measure a plan and write its report.
 
-    PLAN is quick (the default, about 9 minutes), full (2½ hours), matrix (40 minutes), costs (20), capacity (12), smoke
+    PLAN is quick (the default, about 9 minutes), full (3½ hours), matrix (40 minutes), costs (20), capacity (12), smoke
     or a .toml file of your own. Every finished trial is kept at once: a run that was stopped goes on with --resume.
     """
     if resume is not None and plan_name is not None:
