@@ -20,6 +20,7 @@ from harness.load import Load
 from harness.pinning import choose_pinning
 from harness.plan import Cell, ServerKey
 from harness.window import Figures, Observation, VoidTrialError, figures
+from tests.processes import children
 
 pytestmark = pytest.mark.end_to_end
 
@@ -62,10 +63,8 @@ def once_loading(act: Callable[[psutil.Process], None], words: str) -> Callable[
     done: list[int] = []
 
     def tick() -> None:
-        children = psutil.Process().children(recursive=True)
-        generators = [each for each in children if GENERATOR in " ".join(each.cmdline())]
-        if not done and len(generators) > 1:
-            (*_, found) = [each for each in children if words in " ".join(each.cmdline())]
+        if not done and len(children(GENERATOR, recursive=True)) > 1:
+            (*_, found) = children(words, recursive=True)
             done.append(found.pid)
             act(found)
 

@@ -11,6 +11,7 @@ import pytest
 
 from harness.beats import Beat, Memory
 from harness.pace import PaceProbe, mean_us
+from tests.processes import children
 
 PROCESSOR = max(os.sched_getaffinity(0))
 
@@ -53,7 +54,7 @@ class TestProbe:
         start_ns = time.monotonic_ns()
         with PaceProbe(frozenset({PROCESSOR})) as probe:
             found = eventually(probe, 50, start_ns)
-            (child,) = [each for each in psutil.Process().children() if "harness.beats" in each.cmdline()]
+            (child,) = children("harness.beats")
             assert child.cpu_affinity() == [PROCESSOR]
             assert all(beat.cpu_us > 0 for beat in found)
             assert [beat.monotonic_ns for beat in found] == sorted(beat.monotonic_ns for beat in found)
@@ -65,13 +66,13 @@ class TestProbe:
         processors = frozenset(os.sched_getaffinity(0))
         with PaceProbe(processors) as probe:
             eventually(probe, 50, 0)
-            pinned = [each.cpu_affinity() for each in psutil.Process().children() if "harness.beats" in each.cmdline()]
+            pinned = [each.cpu_affinity() for each in children("harness.beats")]
         assert sorted(pinned) == sorted([number] for number in processors)
 
     def test_without_its_process_there_is_nothing_more(self) -> None:
         with PaceProbe(frozenset({PROCESSOR})) as probe:
             eventually(probe, 1, 0)
-            (child,) = [each for each in psutil.Process().children() if "harness.beats" in each.cmdline()]
+            (child,) = children("harness.beats")
             child.send_signal(signal.SIGKILL)
             while child.status() != psutil.STATUS_ZOMBIE:
                 time.sleep(0.01)
