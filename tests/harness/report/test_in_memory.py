@@ -166,7 +166,7 @@ class TestPage:
 
     def test_an_old_run_says_that_it_was_not_measured(self, tmp_path: Path) -> None:
         page = write_report(synthetic.write(tmp_path, quick_run())).read_text()
-        assert "Not measured in this run. `bench handshakes` measures it" in page
+        assert "Not measured in this run. <code>bench handshakes</code> measures it" in page
 
     def test_what_lies_in_the_folder_is_on_the_page(self, tmp_path: Path) -> None:
         folder = synthetic.write(tmp_path, quick_run())
