@@ -117,4 +117,4 @@ def _without_proxy(contender: Contender) -> Contender | None:
 
 
 def _times(ratio: Interval) -> str:
-    return f"{words.ratio(ratio)} ({words.ratio_range(ratio)})"
+    return words.ratio_with_range(ratio)

@@ -92,7 +92,7 @@ def _answer(tried: Sequence[Searched], labels: Sequence[str]) -> str:
         return f"No capacity was found for {words.listed(whys)}."
     found.sort(key=lambda pair: pair[0].held_per_s or 0.0, reverse=True)
     shown = found if len(found) <= SAID else [*found[: SAID - 1], found[-1]]
-    said = [f"{_rate(capacity.held_per_s)} on {label}" for capacity, label in shown]
+    said = [f"{words.rate(capacity.held_per_s)} on {label}" for capacity, label in shown]
     if len(found) > SAID:
         said[0] += ", the most,"
         said[-1] += ", the least"
@@ -129,7 +129,7 @@ def _plots(tried: Sequence[Searched], labels: Sequence[str], names: Names) -> tu
     for number, (searched, own, label) in enumerate(zip(tried, drawn, labels, strict=True), start=1):
         capacity = _found(searched)
         held = capacity.held_per_s if capacity else None
-        marked = f", and its capacity, {_rate(held)}" if held else "; its capacity was not found"
+        marked = f", and its capacity, {words.rate(held)}" if held else "; its capacity was not found"
         plots.append(
             Plot(
                 name=f"plot-load-{number}",
@@ -141,7 +141,7 @@ def _plots(tried: Sequence[Searched], labels: Sequence[str], names: Names) -> tu
                     highest_per_s=highest,
                     domain=domain,
                     limit=searched.search.p99_ms,
-                    capacity=(held, _rate(held)) if held else None,
+                    capacity=(held, words.rate(held)) if held else None,
                 ),
                 heading=label,
                 mark=mark(_contender(searched), names) if label == names.label(_contender(searched)) else None,
@@ -159,7 +159,8 @@ def _points(searched: Searched) -> list[charts.RatePoint]:
             if not math.isfinite(value):
                 continue
             held = _holds(searched, at_rate)
-            said = f"{name} at {_rate(at_rate.rate_per_s)}: {words.microseconds(value)}{'' if held else ', not held'}"
+            rate = words.rate(at_rate.rate_per_s)
+            said = f"{name} at {rate}: {words.microseconds(value)}{'' if held else ', not held'}"
             note = name if not place else ""
             points.append(charts.RatePoint(name, at_rate.rate_per_s, value / 1e3, held, said, note))
     return points
@@ -183,8 +184,8 @@ def _capacity_table(tried: Sequence[Searched], labels: Sequence[str]) -> Table:
             (
                 label,
                 set_up(_contender(searched)),
-                _rate(found.held_per_s) if found else f"not found{_at_least(at_least)}",
-                _rate(capacity.failed_per_s) if capacity and capacity.failed_per_s else words.NOT_KNOWN,
+                words.rate(found.held_per_s) if found else f"not found{_at_least(at_least)}",
+                words.rate(capacity.failed_per_s) if capacity and capacity.failed_per_s else words.NOT_KNOWN,
                 f"{len(searched.trials)}",
                 capacity.why if capacity else searched.unfinished,
             )
@@ -208,7 +209,7 @@ def _asked(searched: Searched) -> str:
 
 
 def _at_least(rate_per_s: float | None) -> str:
-    return f"; {_rate(rate_per_s)} held" if rate_per_s else ""
+    return f"; {words.rate(rate_per_s)} held" if rate_per_s else ""
 
 
 def _latency_table(tried: Sequence[Searched], labels: Sequence[str]) -> Table:
@@ -222,7 +223,7 @@ def _latency_table(tried: Sequence[Searched], labels: Sequence[str]) -> Table:
                 (
                     label,
                     words.percent(each.share),
-                    _rate(each.rate_per_s),
+                    words.rate(each.rate_per_s),
                     *(percentiles if each.trials else ["not measured"] * 3),
                     f"{count:,}",
                     f"{each.trials}",
@@ -240,7 +241,7 @@ def _rates_table(tried: Sequence[Searched], labels: Sequence[str]) -> Table:
     rows = [
         (
             label,
-            _rate(at_rate.rate_per_s),
+            words.rate(at_rate.rate_per_s),
             words.microseconds(at_rate.percentile_us(50), 3),
             words.microseconds(at_rate.percentile_us(99), 3),
             f"{at_rate.held} of {at_rate.trials}",
@@ -284,11 +285,7 @@ def _why_not(searched: Searched) -> str:
     capacity = searched.capacity
     if capacity is None:
         return searched.unfinished
-    held = f"{_rate(capacity.held_per_s)} held, and then " if capacity.held_per_s else ""
+    held = f"{words.rate(capacity.held_per_s)} held, and then " if capacity.held_per_s else ""
     if capacity.ending is Ending.LOWEST_FAILED:
-        return f"even {_rate(capacity.failed_per_s)} was not held: {capacity.why}"
+        return f"even {words.rate(capacity.failed_per_s)} was not held: {capacity.why}"
     return f"{held}{capacity.why}"
-
-
-def _rate(rate_per_s: float | None) -> str:
-    return f"{words.significant(rate_per_s, 3)}{words.THIN}/s" if rate_per_s else words.NOT_KNOWN

@@ -270,9 +270,10 @@ def percent_between(interval: Interval) -> str:
     """Return "-1.2 ± 0.8 %" for a share of 1."""
     estimate = words.at_decimals(100 * interval.estimate, 1)
     if not interval.is_finite:
-        return f"{estimate}{words.THIN}%, no interval"
-    half = words.at_decimals(100 * (interval.high - interval.low) / 2, 1)
-    return f"{estimate} ±{words.THIN}{half}{words.THIN}%"
+        return words.Said(f"{estimate}{words.THIN}%, no interval", estimate.value, unit="%")
+    low, high = 100 * interval.low, 100 * interval.high
+    text = f"{estimate} ±{words.THIN}{words.at_decimals((high - low) / 2, 1)}{words.THIN}%"
+    return words.Said(text, 100 * interval.estimate, low=low, high=high, unit="%")
 
 
 def _paid_back_section(measured: Measured, falls: Sequence[Waterfall], names: Names) -> Section | None:
@@ -314,7 +315,7 @@ def _from(found: Interval) -> tuple[str, str]:
     if not found.is_finite:
         return number, "cannot tell"
     low, high = (max(1, math.ceil(end)) for end in (found.low, found.high))
-    return number, f"{low:,} {words.DASH} {high:,}"
+    return number, words.Said(f"{low:,} {words.DASH} {high:,}", low=low, high=high)
 
 
 def _prediction_section(measured: Measured, names: Names) -> Section | None:
@@ -356,7 +357,7 @@ def _prediction_section(measured: Measured, names: Names) -> Section | None:
                 [
                     (
                         names.label(check.prediction.contender),
-                        f"{check.condition.rate_per_s:,g}{words.THIN}/s",
+                        words.rate(check.condition.rate_per_s),
                         *_said(check.prediction.p50_us, check.p50.whole, check.p50_error),
                         *_said(check.prediction.p99_us, check.p99.whole, check.p99_error),
                     )

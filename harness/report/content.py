@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,21 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     folded: bool = False  # however short it is
+
+    @property
+    def anchor(self) -> str:
+        """What a link to it ends with, within its section: the caption up to its first comma or figure in brackets."""
+        subject = re.split(r"[,:;(]", self.caption, maxsplit=1)[0]
+        return re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """A name for each column that no other has: the second "95 % interval" is that of the column before it."""
+        names: list[str] = []
+        for place, column in enumerate(self.columns):
+            before = self.columns[place - 1].name if place else ""
+            names.append(f"{column.name} of {before}" if column.name in names else column.name)
+        return tuple(names)
 
     @property
     def is_folded(self) -> bool:

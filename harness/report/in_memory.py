@@ -187,8 +187,8 @@ def _cell(ratio: Interval | None) -> str:
     if ratio is None:
         return _NOT_MEASURED
     if ratio.low == ratio.high == 1.0:
-        return f"1{words.THIN}{words.TIMES}"
-    return f"{words.ratio(ratio)} ({words.ratio_range(ratio)})"
+        return words.Said(f"1{words.THIN}{words.TIMES}", 1.0)
+    return words.ratio_with_range(ratio)
 
 
 def _tie_cell(ratio: Interval | None) -> str:
@@ -196,8 +196,8 @@ def _tie_cell(ratio: Interval | None) -> str:
     if ratio is None or verdict(ratio) is not Verdict.TIE:
         return _cell(ratio)
     if ratio.excludes(1.0) or not ratio.is_finite:
-        return f"{_cell(ratio)}, too few blocks to tell"
-    return f"a tie ({words.ratio_range(ratio)})"
+        return words.ratio_with_range(ratio).noting(", too few blocks to tell")
+    return words.Said.of(ratio, f"a tie ({words.ratio_range(ratio)})")
 
 
 def _level_cell(compared: Comparison, subject: Subject) -> str:

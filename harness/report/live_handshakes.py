@@ -10,6 +10,7 @@ from harness.handshakes.live_figures import Done, LiveComparison, LiveSubject, e
 from harness.network.model import first_answer_us, round_trips
 from harness.report.content import Section, Table, table
 from harness.report.in_memory import KEYS
+from harness.statistics import Interval
 
 ANCHOR: Final = "handshake-live"
 DISTANCE_US: Final = 50_000.0
@@ -60,9 +61,10 @@ def _table(compared: LiveComparison, found: Sequence[LiveSubject]) -> Table:
                 kind_name(subject),
                 seen.tls.group or "not told",
                 words.microseconds_between(compared.level(subject)),
-                "not known" if ratio is None else _ratio(subject, words.ratio(ratio), words.ratio_range(ratio)),
+                "not known" if ratio is None else _ratio(subject, ratio),
                 words.microseconds(seen.time_us, 3),
-                f"{seen.sent:,} / {seen.received:,}",
+                f"{seen.sent:,}",
+                f"{seen.received:,}",
                 f"{expected_round_trips(subject)}",
                 words.microseconds(seen.first_answer_us, 3),
                 words.microseconds(away_us, 3),
@@ -75,7 +77,8 @@ def _table(compared: LiveComparison, found: Sequence[LiveSubject]) -> Table:
             "server CPU",
             "ratio to TLS 1.3 full RSA-2048",
             "client's time",
-            "bytes sent / received",
+            "bytes sent",
+            "bytes received",
             "round trips of TLS",
             "first answer here",
             f"at {words.microseconds(DISTANCE_US)}",
@@ -84,8 +87,10 @@ def _table(compared: LiveComparison, found: Sequence[LiveSubject]) -> Table:
     )
 
 
-def _ratio(subject: LiveSubject, ratio: str, interval: str) -> str:
-    return f"1{words.THIN}{words.TIMES}" if subject == live_reference() else f"{ratio} ({interval})"
+def _ratio(subject: LiveSubject, ratio: Interval) -> str:
+    if subject == live_reference():
+        return words.Said(f"1{words.THIN}{words.TIMES}", 1.0)
+    return words.ratio_with_range(ratio)
 
 
 def _notes(compared: LiveComparison) -> tuple[str, ...]:

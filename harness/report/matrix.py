@@ -154,7 +154,7 @@ def as_table(found: Sequence[Row], under: Conditions, names: Names) -> Table:
 def cells(row: Row) -> tuple[str, ...]:
     """Return a row's figures as text: both costs, slow requests and their p99, a stalled handshake, failures."""
     return (
-        cost(row.each) + ("" if row.keeps_connections else " (connects anew)"),
+        cost(row.each).noting("" if row.keeps_connections else " (connects anew)"),
         cost(row.new),
         words.per_second(row.slow) if row.slow else NOT_MEASURED,
         slow_p99(row),
@@ -163,9 +163,9 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def cost(interval: Interval | None) -> str:
+def cost(interval: Interval | None) -> words.Said:
     """Return "294 ± 5 µs"."""
-    return words.microseconds_between(interval) if interval else NOT_MEASURED
+    return words.microseconds_between(interval) if interval else words.Said(NOT_MEASURED)
 
 
 def slow_p99(row: Row) -> str:
@@ -174,7 +174,7 @@ def slow_p99(row: Row) -> str:
         return NOT_MEASURED
     said = words.microseconds(row.slow_p99.whole)
     if math.isfinite(row.slow_with_connecting_us):
-        said += f"; {words.microseconds(row.slow_with_connecting_us)} with connecting"
+        said = said.noting(f"; {words.microseconds(row.slow_with_connecting_us)} with connecting")
     return said
 
 

@@ -44,6 +44,7 @@ from harness.report.naming import SYMBOLS, Names
 from harness.report.reading import read_folder
 from harness.report.writing import write_whole
 from harness.trials import Run
+from harness.words import Said
 
 FILE_NAME = "report.html"
 
@@ -99,10 +100,10 @@ def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) ->
 
 def lay_out(sections: Sequence[Section], **said: Any) -> str:  # noqa: ANN401 - the template's own variables
     """Put sections, and what stands above them, into a whole page: style, scripts and their policy come with it."""
-    style = _asset("page.css") + _asset("what_if.css")
+    style = _asset("page.css") + _asset("tables.css") + _asset("what_if.css")
     library = plot_library() if any(section.has_plots for section in sections) else ""
     panel = _asset("what_if.js") if said.get("panel") else ""
-    scripts = [text for text in (library, _asset("page.js"), panel) if text]
+    scripts = [text for text in (library, _asset("page.js"), _asset("tables.js"), panel) if text]
     return (
         _environment()
         .get_template("page.html.j2")
@@ -147,6 +148,17 @@ def with_commands(text: str) -> Markup:
     return html + escape("".join(f"`{each}" for each in rest))
 
 
+def number_attributes(text: str) -> Markup:
+    """Return what an element that says a number keeps of it: `tables.js` sorts by it, and saves it."""
+    if not isinstance(text, Said):
+        return Markup()
+    ends = {"value": text.value, "low": text.low, "high": text.high}
+    known = {name: f"{number:.6g}" for name, number in ends.items() if number is not None}
+    if known and text.unit:
+        known["unit"] = text.unit
+    return Markup().join(Markup(' data-{}="{}"').format(name, value) for name, value in known.items())
+
+
 def embedded_json(value: Mapping[str, Any]) -> Markup:
     """Return JSON that is safe inside a script element: no text in it can end the element. ValueError for NaN."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
@@ -169,5 +181,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["embedded_json"] = embedded_json
+    environment.filters["number_attributes"] = number_attributes
     environment.filters["with_commands"] = with_commands
     return environment

@@ -228,10 +228,10 @@ def _throughput_table(caption: str, found: Sequence[Point], names: Names) -> Tab
             set_up(point.contender),
             f"{point.condition.clients:,}",
             words.per_second(point.throughput),
-            words.between(point.throughput),
+            words.between(point.throughput, unit="/s"),
             words.microseconds(point.p99.whole, 3),
             words.microseconds_between(point.cpu),
-            f"{words.significant(point.rss_bytes / 1e6)}{words.THIN}MB" if point.rss_bytes else "not known",
+            words.megabytes(point.rss_bytes) if point.rss_bytes else "not known",
             f"{point.throughput.n}",
         )
         for point in found

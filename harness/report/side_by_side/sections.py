@@ -222,15 +222,18 @@ def _seen(row: NeedRow, side: Side, seen: Seen | None) -> str:
         return "set aside" if row.contender.deployment in aside else NOT_MEASURED
     if measure is TAIL:
         p99 = seen.p99_us
-        return f"{words.microseconds(p99.whole)} ({words.microseconds_range(p99.lowest, p99.highest)})"
+        around = words.microseconds_range(p99.lowest, p99.highest)
+        text = f"{words.microseconds(p99.whole)} ({around})"
+        return words.Said(text, p99.whole, low=around.low, high=around.high, unit=around.unit)
     if measure is THROUGHPUT:
-        return f"{_rate(seen.level)} at {words.microseconds(seen.p99_us.whole)}"
+        return _rate(seen.level).noting(f" at {words.microseconds(seen.p99_us.whole)}")
     return words.microseconds_between(seen.level)
 
 
-def _rate(level: Interval) -> str:
+def _rate(level: Interval) -> words.Said:
     said_alone = words.per_second(level)
-    return f"{said_alone} ({words.between(level)})" if level.is_finite else f"{said_alone}, no interval"
+    text = f"{said_alone} ({words.between(level)})" if level.is_finite else f"{said_alone}, no interval"
+    return words.Said.of(level, text, "/s")
 
 
 def _costs(beside: SideBySide, names: Names) -> Section:
@@ -287,12 +290,14 @@ def _changes(beside: SideBySide, changes: Sequence[Change | None]) -> Iterator[s
             yield change_words(change)
 
 
-def change_words(change: Change) -> str:
+def change_words(change: Change) -> words.Said:
     """Return "worse: 1.046 (1.031 - 1.061)"."""
     if not change.interval.is_finite:
         known = math.isfinite(change.interval.estimate)
-        return f"too few blocks: {said.ratio(change.interval.estimate)}" if known else Judgement.CANNOT_TELL
-    return f"{change.judgement}: {said.ratio(change.interval.estimate)} ({said.between(change.interval)})"
+        text = f"too few blocks: {said.ratio(change.interval.estimate)}" if known else str(Judgement.CANNOT_TELL)
+    else:
+        text = f"{change.judgement}: {said.ratio(change.interval.estimate)} ({said.between(change.interval)})"
+    return words.Said.of(change.interval, text)
 
 
 def _moved(beside: SideBySide, rows: Sequence[NeedRow] | Sequence[CostRow]) -> str:

@@ -143,12 +143,26 @@
   const longestOf = (found, key) =>
     Math.max(...found.filter((one) => one[key]).map((one) => (Number.isFinite(one[key][2]) && one[key][2] ? one[key][2] : one[key][0])));
 
+  // What tables.js saves.
+  const keep = (cell, [value, low, high], unit) => {
+    for (const [name, number] of Object.entries({ value, low, high })) {
+      if (Number.isFinite(number)) cell.dataset[name] = number.toPrecision(6);
+      else delete cell.dataset[name];
+    }
+    cell.dataset.unit = unit;
+  };
+
   const rows = [...table.rows].map((row, index) => ({ row, index, label: grid.deployments[index].label }));
   const fill = (row, found, longest) => {
     const [p50, p99, cpu, busy] = row.cells.length > 4 ? [...row.cells].slice(1) : [];
     row.className = found.beyond ? "beyond" : "";
     p50.colSpan = found.beyond ? 2 : 1;
     p99.hidden = Boolean(found.beyond);
+    const none = [undefined, undefined, undefined];
+    keep(p50, found.beyond ? none : found.p50, "µs");
+    keep(p99, found.beyond ? none : found.p99, "µs");
+    keep(cpu, found.cpu ?? none, "µs");
+    keep(busy, found.busy ?? none, "");
     if (found.beyond) {
       p50.replaceChildren(part("what-if-beyond", found.beyond));
       p99.replaceChildren();

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Tab
 
 from harness.handshakes.figures import append_block
@@ -18,36 +15,8 @@ from harness.report.decisions import NEEDS
 from harness.words import TIMES
 from tests.harness import synthetic
 from tests.harness.handshakes.synthetic_blocks import blocks
+from tests.harness.report.browsing import SIZES, Scheme, opened
 from tests.harness.report.runs import QUART, crowded_costs, crowded_plan, hostile_run, quick_run, without
-from tests.requirements import require_program
-
-SIZES = {"phone": ViewportSize(width=390, height=844), "desk": ViewportSize(width=1280, height=800)}
-Scheme = Literal["light", "dark"]
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-@dataclass
-class Heard:
-    """What a browser complained of or asked for."""
-
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = require_program("chromium", "chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +25,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for block in blocks():
         append_block(folder, block)
     return write_report(folder)
-
-
-def opened(browser: Browser, path: Path, size: ViewportSize, scheme: Scheme = "light") -> tuple[Tab, Heard]:
-    """Open a file and wait until everything is drawn."""
-    tab = browser.new_page(viewport=size, color_scheme=scheme)
-    heard = Heard()
-    tab.on("console", lambda message: heard.complaints.append(message.text))
-    tab.on("pageerror", lambda error: heard.complaints.append(str(error)))
-    tab.on("request", lambda request: heard.requests.append(request.url))
-    tab.goto(path.as_uri())
-    tab.wait_for_selector("html[data-drawn]", state="attached")
-    return tab, heard
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -234,7 +234,7 @@ class TestFirstScreen:
 
     def test_needs_without_trials_or_scenario_stand_in_the_table(self, whole: Run) -> None:
         run = without(whole, lambda trial: trial.scenario == "resumed-handshake")
-        table = render(run).partition('<table class="decisions">')[2].partition("</table>")[0]
+        table = render(run).partition('<table class="decisions" ')[2].partition("</table>")[0]
         said = " ".join(Page(table).text.split())
         assert "clients that come back not measured: this run has no trial of it that can be used" in said
         assert "event streams, big transfers not measured: this bench has no scenario" in said

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, expect
 from playwright.sync_api import Page as Tab
 
 from harness.measured import Measured
@@ -33,7 +33,6 @@ from tests.harness.report.runs import (
     quick_run,
     without,
 )
-from tests.requirements import require_program
 
 AXES = Axes()
 DESK, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
@@ -50,15 +49,6 @@ def run() -> Run:
 @pytest.fixture(scope="module")
 def measured(run: Run) -> Measured:
     return Measured(run)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = require_program("chromium", "chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
