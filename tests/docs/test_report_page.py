@@ -54,7 +54,7 @@ UNITS: Final[Mapping[str, str]] = {
     TIMES: rf"{NUMBER} {TIMES}|{NUMBER} {DASH} {NUMBER}",
     "%": rf"{NUMBER} %",
     "MB": rf"{NUMBER} MB",
-    "bytes": rf"^{NUMBER} / {NUMBER}$",
+    "bytes": rf"^{NUMBER}$",
     "processors": rf"{NUMBER} of {NUMBER}",
     **dict.fromkeys(
         ("requests", "blocks", "clients", "trials", "round trips", "number"), rf"^{NUMBER}(?: (?:{DASH}|of) {NUMBER})?$"
