@@ -196,6 +196,12 @@ class Measured:
         """Return the trials of one cell that tell the server's CPU time, in the order of their blocks."""
         return sorted(self.cells.get((contender, condition), ()), key=lambda trial: trial.block)
 
+    def keeps_connections(self, contender: Contender, condition: Condition) -> bool:
+        """Return whether most requests of a cell came on connections that were open already, as its clients wanted."""
+        trials = self.cost_trials(contender, condition)
+        handshakes = sum(trial.handshakes.full + trial.handshakes.resumed for trial in trials)
+        return 2 * handshakes <= sum(trial.requests for trial in trials)
+
     def figures(self, contender: Contender, condition: Condition, figure: Figure) -> dict[int, float]:
         """Return one figure per block; trials without that figure (NaN) are left out.
 

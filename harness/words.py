@@ -144,6 +144,8 @@ def microseconds_between(interval: Interval) -> Said:
 def microseconds_range(low: float, high: float, digits: int = 2) -> Said:
     """Return "1.5 - 1.8 ms", each end with its own unit where they differ."""
     low_text, high_text = microseconds(low, digits), microseconds(high, digits)
+    if low_text.value is None and high_text.value is None:
+        return Said(NOT_KNOWN)
     unit = high_text.rpartition(THIN)[2]
     text = f"{low_text.removesuffix(f'{THIN}{unit}')} {DASH} {high_text}"
     return Said(text, low=low_text.value, high=high_text.value, unit="µs")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import words
-from harness.costs import Costs, Part, Waterfall, Whole, break_even, waterfall
+from harness.costs import Costs, Part, Waterfall, Whole, base_condition, break_even, waterfall
 from harness.costs.waterfall import WholeName
 from harness.measured import Contender, Measured, Scenario
 from harness.prediction import check_cpu, check_latency
@@ -278,7 +278,13 @@ def percent_between(interval: Interval) -> str:
 
 def _paid_back_section(measured: Measured, falls: Sequence[Waterfall], names: Names) -> Section | None:
     """Say from how many requests on a connection its handshake is under a tenth of the cost."""
-    full = [(fall, found) for fall in falls if (found := break_even(measured, fall.contender)) is not None]
+    full = [
+        (fall, found)
+        for fall in falls
+        if (base := base_condition(measured, fall.contender)) is not None
+        and measured.keeps_connections(fall.contender, base)
+        and (found := break_even(measured, fall.contender)) is not None
+    ]
     if not full:
         return None
     rows = []

@@ -470,6 +470,8 @@ def how_likely(decision: Decision) -> str:
     """
     if decision.next is None:
         return ""
+    if decision.next.advantage.n < MIN_BLOCKS_FOR_VERDICT:
+        return "too few blocks to tell"
     said = "p < 0.0001" if decision.p_value < 1e-4 else f"p = {decision.p_value:.1g}"
     if decision.comparisons < 2:
         return said

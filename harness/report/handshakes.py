@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from certs import TlsVersion
@@ -97,15 +97,24 @@ def section(measured: Measured, names: Names, alone: Section) -> Section:
         legend=legend(used, names),
         plots=(_plot(found, names, series(used, names)),),
         tables=(_table(found, names),),
-        notes=_notes(found),
+        notes=(*_notes(found), *_without_open_connections(measured, names)),
         parts=(alone,),
     )
+
+
+def _without_open_connections(measured: Measured, names: Names) -> Iterator[str]:
+    """Name those of whom no handshake can be told, for all their requests hold one."""
+    asked = [(each, base_condition(measured, each)) for each in measured.contenders]
+    found = [each for each, base in asked if base is not None and not measured.keeps_connections(each, base)]
+    if found:
+        who = words.listed(names.labels(found))
+        yield f"Left out, for no connection stays open there to compare a new one with: {who}."
 
 
 def _handshake(measured: Measured, contender: Contender, condition: Condition) -> Handshake | None:
     base = base_condition(measured, contender)
     scenario = Scenario(condition.scenario)
-    if base is None or condition.auth != base.auth:
+    if base is None or condition.auth != base.auth or not measured.keeps_connections(contender, base):
         return None
     plain = without_tls(condition)
     plain = Condition(Scenario.FULL_HANDSHAKE, plain.clients, plain.tls, plain.auth, None)

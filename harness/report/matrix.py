@@ -205,7 +205,7 @@ def _row(contender: Contender, measured: Measured, under: Conditions, failures: 
         slow=slow,
         slow_p99=measured.latency(contender, under.slow, 99) if under.slow and slow_trials else None,
         slow_with_connecting_us=around_us if 2 * connects > requests else math.nan,
-        keeps_connections=_keeps_connections(measured, contender, under.each),
+        keeps_connections=under.each is None or measured.keeps_connections(contender, under.each),
         stalled=_stalled(contender.deployment),
         failures=failures,
     )
@@ -217,12 +217,6 @@ def _level(
     if condition is None or not measured.figures(contender, condition, figure):
         return None
     return measured.level(contender, condition, figure)
-
-
-def _keeps_connections(measured: Measured, contender: Contender, condition: Condition | None) -> bool:
-    trials = measured.cost_trials(contender, condition) if condition else ()
-    handshakes = sum(trial.handshakes.full + trial.handshakes.resumed for trial in trials)
-    return 2 * handshakes <= sum(trial.requests for trial in trials)
 
 
 def _stalled(deployment: str) -> str:

@@ -103,6 +103,8 @@ def _choice(decisions: Sequence[Decision], found: Sequence[Costs], names: Names)
         if not alone:
             return "This run holds no trial that can be used to choose by."
         only = words.shortened(names.labels(alone), NAMED)
+        if any(one.failing for one in decisions):
+            return f"Only {only} answered all requests: this page tells its costs, and who failed."
         return f"Only {only} was measured: this page tells its costs, not what to choose."
     winners = sorted((one for one in compared_ones if one.outcome is Outcome.WINNER), key=effect, reverse=True)
     if all(one.next.advantage.n < MIN_BLOCKS_FOR_VERDICT for one in compared_ones if one.next):

@@ -279,7 +279,7 @@ class TestCorrection:
         found = decided(quick_run(plan=PLAN))
         assert how_likely(found["many slow requests"]) == "p < 0.0001 after correction for 7 comparisons"
         few = decided(quick_run(plan=quick_plan(blocks=5, window_s=0.1, keep=usual)))
-        assert how_likely(few["many slow requests"]) == "p = 1 after correction for 7 comparisons"
+        assert how_likely(few["many slow requests"]) == "too few blocks to tell"
         alone = decided(without(quick_run(plan=PLAN), lambda trial: trial.deployment == QUART))
         assert how_likely(alone["few busy clients"]) == ""
 

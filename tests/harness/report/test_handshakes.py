@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from harness.measured import Measured
-from harness.recording import HandshakeTimes, value_of
+from harness.recording import Handshakes, HandshakeTimes, value_of
 from harness.report import handshakes
 from harness.report.content import Section
 from harness.report.naming import Names
-from harness.trials import Run
+from harness.trials import Run, Trial
 from harness.words import THIN
 from tests.harness import synthetic
-from tests.harness.report.runs import changed, quick_run
+from tests.harness.report.runs import FLASK, QUART, changed, quick_run
 
 ALONE = Section("alone", "Alone?", "Not measured.")
 
@@ -79,3 +79,16 @@ class TestDistance:
             r"and the request's among them\); a full handshake of TLS 1\.2 makes it 4\.$",
             section.answer,
         )
+
+
+class TestNoOpenConnection:
+    """A handshake is what a new connection takes more than an open one: without an open one there is none to tell."""
+
+    def test_a_server_that_closes_each_connection_is_left_out_and_named(self) -> None:
+        def closes(trial: Trial) -> Trial:
+            return replace(trial, handshakes=Handshakes(full=trial.requests)) if trial.deployment == FLASK else trial
+
+        whole = said(changed(quick_run(), closes))
+        assert {row[1] for table in whole.tables for row in table.rows} == {QUART}
+        assert FLASK not in whole.answer
+        assert f"Left out, for no connection stays open there to compare a new one with: {FLASK}." in whole.notes
