@@ -148,5 +148,6 @@ def _bad_input(line: str) -> int:
 def _usage(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f"{message.rstrip('.')}; see `{error.ctx.command_path} --help`"
+        more = f"`{error.ctx.command_path} --help`"
+        return f"{message} See {more}" if message.endswith("?") else f"{message.rstrip('.')}; see {more}"
     return message
