@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,7 +20,7 @@ from device_api.ready import ReadyFileError
 from device_api.state import StateError
 from digest_auth import UsersFileError
 from harness.commands import completion
-from harness.commands.explained import BAD_INPUT, INTERRUPTED, write_examples
+from harness.commands.explained import BAD_INPUT, INTERRUPTED, MISTAKE, READER_GONE, write_examples
 from harness.errors import UserError, unknown_name
 from harness.recording import RecordingError
 
@@ -31,6 +33,7 @@ _ONE_LINERS = (
     UsersFileError,
     RecordingError,
 )
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # standard output is a file, its disk full
 _RESULTS: Final = Path("results")  # where `bench run` makes its folders unless it is told otherwise
 
 
@@ -114,7 +117,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="https-digest-bench", prog_name="bench")
 @click.pass_context
 def bench(context: click.Context) -> None:
-    """Measure what HTTPS and Digest cost a Flask or Quart API, and how it is best served."""
+    """Measure what HTTPS and Digest cost Flask and Quart, and how to serve them best."""
     if context.invoked_subcommand is None:
         next_steps = import_module("harness.first_steps").next_steps  # reads runs, which needs numpy: for nobody else
         click.echo(f"{bench.help}\n\n{next_steps(_RESULTS)}")
@@ -122,7 +125,12 @@ def bench(context: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `bench` and exit, with one of the statuses of `harness.commands.explained`."""
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    try:
+        status = run_command(sys.argv[1:] if arguments is None else arguments)
+    except Exception:  # noqa: BLE001 - whatever it is, it is shown whole; only its status is not Python's
+        traceback.print_exc()
+        status = MISTAKE
+    sys.exit(status)
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -134,6 +142,14 @@ def run_command(arguments: Sequence[str]) -> int:
         return _bad_input(str(error))
     except click.ClickException as error:
         return _bad_input(_usage(error))
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        return _bad_input(f"{error.filename or 'the output'} cannot be written ({error.strerror}); make room")
+    except SystemExit as ended:  # click and rich end with 1 where nobody reads standard output any more
+        if ended.code != 1:
+            raise  # a shell was told what completes a line
+        return READER_GONE
     except click.Abort:
         click.echo("stopped", err=True)
         return INTERRUPTED

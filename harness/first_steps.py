@@ -16,7 +16,7 @@ _CHECKS_ITSELF: Final = "calibrate"  # runs of this plan are about the bench and
 _BEGINNING: Final[Sequence[_Step]] = (
     ("bench doctor", "is this machine fit to measure on? 5 seconds"),
     ("bench run", "measure, about 9 minutes, and write a report"),
-    ("bench serve flask-threaded", "or look at what is measured: the API, served one way"),
+    ("bench serve flask-threaded", "or try the API that is measured, on this machine"),
 )
 
 
@@ -27,7 +27,7 @@ def next_steps(results: Path) -> str:
         said, steps = f"No run in {results}/ yet. Next:", list(_BEGINNING)
     else:
         count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-        said = f"{count} in {results}/; the last is of the plan {runs[-1].plan}, begun {_when(runs[-1])}. Next:"
+        said = f"{count} in {results}/; the last: {runs[-1].plan}, {_when(runs[-1])}. Next:"
         steps = list(_after(runs))
     lines = [said, ""]
     for command, purpose in steps:

@@ -5,6 +5,7 @@ Everything goes to standard error; standard output is for the result.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -247,9 +248,9 @@ class TerminalDisplay:
     def _picture(self) -> RenderableType:
         width, height = self._console.size
         rows = self._leads[: max(0, height - self._OTHER_LINES)]
-        picture: list[RenderableType] = [self._lay_out(rows, width)] if rows else []
-        picture.append(Text(self._current, style="bold", no_wrap=True, overflow="ellipsis"))
-        return Group(*picture, self._bar(width))
+        now = Text.assemble(("now  ", "dim"), (self._current, "bold"), no_wrap=True, overflow="ellipsis")
+        picture: list[RenderableType] = [Text(), self._lay_out(rows, width), Text()] if rows else []
+        return Group(*picture, now, self._bar(width))
 
     def _bar(self, width: int) -> Table:
         left = _left(self._left.left_s(self._total - self._done), at_most=self._at_most)
@@ -294,11 +295,19 @@ def by_how_much(lead: Lead, *, with_unit: bool) -> str:
     return f"{words.ratio(lead.advantage)}{unit} ({words.ratio_range(lead.advantage)})"
 
 
+def standard_error() -> Console:
+    """Return the console for what a person is told.
+
+    FORCE_COLOR and the like ask a log for colours, not for a picture that is drawn again and again.
+    """
+    return Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
+
+
 def choose_display(console: Console, guess_s: float, leading: Leading | None = None) -> Display:
     """Return the display that fits where the output goes; one that moves takes a terminal that can.
 
     leading: who leads so far; None where nobody is to be shown.
     """
-    if console.is_terminal and not console.is_dumb_terminal:
+    if console.is_interactive:
         return TerminalDisplay(console, guess_s, leading)
     return PlainDisplay(console, guess_s)

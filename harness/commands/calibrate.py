@@ -27,7 +27,7 @@ from harness.commands.run import GUESSED_OVERHEAD_S, TerminatedError, begin, go_
 from harness.lab import RealLab
 from harness.pinning import Pinning, choose_pinning, stay_off
 from harness.plan import Plan
-from harness.progress import choose_display
+from harness.progress import choose_display, standard_error
 from harness.run import Runner
 from harness.trial_log import TrialLog
 
@@ -116,7 +116,7 @@ def calibrate(
 
 def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pinning) -> None:
     """Measure the trials that are missing."""
-    display = choose_display(Console(stderr=True), plan.window_s + GUESSED_OVERHEAD_S)
+    display = choose_display(standard_error(), plan.window_s + GUESSED_OVERHEAD_S)
     lab.on_tick(display.tick)
     display.start(done=len(log.run.trials), total=plan.trials, folder=str(folder))
     try:

@@ -31,7 +31,7 @@ _OBSTACLE_STYLE: Final = "bold red"
 @click.command(
     cls=ExplainedCommand,
     examples=[
-        ("bench doctor", "a table, and what to do about each finding"),
+        ("bench doctor", "findings, and what to do about each"),
         ("bench doctor --json | jq .in_the_way", "for a program"),
     ],
     statuses={0: "nothing stands in the way of measuring", 1: "something does, named in the last lines"},
@@ -72,7 +72,7 @@ def _show(examination: Examination, findings: Sequence[Finding]) -> None:
     with console.capture() as captured:
         console.print(_table(findings))
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())  # the table is filled up with blanks
+        click.echo(line.rstrip(), color=True)  # the table is filled up with blanks; rich has decided on colours
     console.print()
     commands = install_commands(examination.installed)
     if commands:

@@ -16,7 +16,9 @@ DONE: Final = 0
 AGAINST: Final = 1  # done, and the answer is no: not fit, off, worse; or a server that ended by itself
 BAD_INPUT: Final = 2
 NOT_COMPARABLE: Final = 3
+MISTAKE: Final = 70  # EX_SOFTWARE: a traceback. Python's own status for it is 1, which would say "worse"
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+READER_GONE: Final = 141  # 128 + SIGPIPE: `bench list | head -1`
 TERMINATED: Final = 143  # 128 + SIGTERM
 
 _BAD_INPUT_SAID: Final = "bad input, one line on standard error"

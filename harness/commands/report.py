@@ -15,7 +15,7 @@ FORMATS = ("html", "text", "markdown", "json")
 @click.command(
     cls=ExplainedCommand,
     examples=[
-        ("bench report results/RUN", "a page, results/RUN/report.html"),
+        ("bench report results/RUN", "its page, report.html in it"),
         ("bench report results/RUN --format text", "in short, for this terminal"),
         ("bench report BEFORE AFTER --output diff.html", "two runs side by side"),
     ],
@@ -45,9 +45,10 @@ FORMATS = ("html", "text", "markdown", "json")
     " comparison.html in this folder, and everything else to standard output.",
 )
 def report(folders: tuple[Path, ...], form: str, output: Path | None) -> None:
-    """Write the report of a run, or of several side by side. Measures nothing.
+    """Write the report of a run, or of several side by side.
 
-    DIR is a folder that `bench run` printed. With several, each is held against the first, where that may be done.
+    Nothing is measured. DIR is a folder that `bench run` printed. With several, each is held against the first, where
+    that may be done.
     """
     # Its plots take a second to import, which `bench --help` and `bench run` need not wait for.
     from harness.report.delivering import Format, deliver  # noqa: PLC0415 - see above

@@ -15,7 +15,6 @@ from types import FrameType
 from typing import Final, NoReturn
 
 import click
-from rich.console import Console
 
 import deployments
 from certs import KeyKind
@@ -34,7 +33,7 @@ from harness.leading import Leading
 from harness.pinning import Pinning, choose_pinning, stay_off
 from harness.plan import Plan
 from harness.plan_files import find_plan, parse
-from harness.progress import Display, choose_display
+from harness.progress import Display, choose_display, standard_error
 from harness.run import Runner, Session
 from harness.trial_log import TrialLog
 from harness.trials import RunHeader, read_run
@@ -50,7 +49,7 @@ class TerminatedError(KeyboardInterrupt):
     cls=ExplainedCommand,
     examples=[
         ("bench run", "the plan quick, about 9 minutes"),
-        ("bench run my-plan.toml --json > result.json", "your own question, the answer for a program"),
+        ("bench run my-plan.toml --json > result.json", "your own question, as JSON"),
         ("bench run --resume results/RUN", "go on where a run was stopped"),
     ],
     statuses={
@@ -152,7 +151,7 @@ def _allow_open_files(needed: int) -> None:
 
 def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pinning, state: Path) -> int:
     """Measure what is missing; return the exit status."""
-    display = choose_display(Console(stderr=True), plan.window_s + GUESSED_OVERHEAD_S, Leading(lambda: log.run))
+    display = choose_display(standard_error(), plan.window_s + GUESSED_OVERHEAD_S, Leading(lambda: log.run))
     lab.on_tick(display.tick)
     done = sum(not trial.is_searched for trial in log.run.trials)
     if pinning.note:

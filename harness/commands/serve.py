@@ -76,8 +76,8 @@ class _StopRequestedError(BaseException):
     "--group",
     type=click.Choice((*deployments.GROUPS, _OWN_CHOICE)),
     default=None,
-    show_default=f"{PINNED_GROUP}, or the only one that a server has",
-    help="Key-exchange group; 'default' leaves it to the TLS stack.",
+    help="Key-exchange group; 'default' leaves it to the TLS stack."
+    f"  [default: {PINNED_GROUP}, or the only one that a server has]",
 )
 @click.option(
     "--client-ca",

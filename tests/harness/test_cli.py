@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,9 @@ import click
 import pytest
 
 from harness import cli
-from harness.cli import bench, run_command
+from harness.cli import bench, main, run_command
 from harness.commands import handshakes
-from harness.commands.explained import ExplainedCommand
+from harness.commands.explained import BAD_INPUT, MISTAKE, READER_GONE, ExplainedCommand
 from harness.commands.report import write_and_show
 from harness.errors import UserError, nearest, unknown_name
 from harness.handshakes.figures import Block, block_from_json
@@ -26,6 +27,8 @@ from harness.handshakes.live_figures import LiveBlock, live_block_from_json
 from tests.harness import synthetic
 from tests.harness.handshakes.synthetic_blocks import blocks
 from tests.harness.handshakes.synthetic_live import live_blocks
+
+BENCH = Path(sys.executable).parent / "bench"
 
 
 class TestFirstVisit:
@@ -75,7 +78,7 @@ class TestFirstVisit:
         assert said_alone(capsys)[0] == "bench doctor"
 
     def test_installed_command(self) -> None:
-        done = subprocess.run([Path(sys.executable).parent / "bench", "--version"], capture_output=True, check=True)
+        done = subprocess.run([BENCH, "--version"], capture_output=True, check=True)
         assert done.stdout.startswith(b"bench, version ")
 
 
@@ -84,6 +87,7 @@ def said_alone(capsys: pytest.CaptureFixture[str]) -> list[str]:
     assert run_command([]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
+    assert max(map(len, shown.out.splitlines())) <= 80
     return [found[1].strip() for found in re.finditer(r"^  (bench .+?)(?:  .*)?$", shown.out, re.MULTILINE)]
 
 
@@ -147,6 +151,38 @@ class TestHelp:
     ) -> None:
         assert run_command(typed) == 2
         assert re.search(f"[Dd]id you mean {meant}\\?", capsys.readouterr().err)
+
+
+class TestStandardOutput:
+    """That it cannot be written to is no verdict: 1 would be "worse" of `bench compare`."""
+
+    def test_its_disk_is_full(self) -> None:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [BENCH, "list", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert done.returncode == BAD_INPUT
+        assert done.stderr == "bench: error: the output cannot be written (No space left on device); make room\n"
+
+    @pytest.mark.parametrize("arguments", [["list", "--json"], ["list"]], ids=["click", "rich"])
+    def test_nobody_reads_it_any_more(self, arguments: list[str]) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([BENCH, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (READER_GONE, "")
+
+    def test_a_mistake_of_ours_is_shown_whole(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def mistaken(_arguments: Sequence[str]) -> int:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(cli, "run_command", mistaken)
+        with pytest.raises(SystemExit) as ended:
+            main(["list"])
+        assert ended.value.code == MISTAKE
+        assert capsys.readouterr().err.startswith("Traceback")
 
 
 class TestBadInput:

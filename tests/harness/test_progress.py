@@ -217,20 +217,21 @@ class TestTerminal:
 
 REPLAY = """
 import sys
-from rich.console import Console
 from harness.leading import Leading
-from harness.progress import choose_display
+from harness.progress import choose_display, standard_error
 from harness.schedule import schedule
 from harness.trials import Run
 from tests.harness import synthetic
 
 plan = synthetic.plan("quick")
 run = synthetic.run(plan, doubtful=[trial.id for trial in synthetic.run(plan).trials[::40]])
-display = choose_display(Console(stderr=True), 2.5, Leading(lambda: run))
+display = choose_display(standard_error(), 2.5, Leading(lambda: run))
 display.start(done=0, total=len(run.trials), folder="results/2025-11-24T080000-quick", at_most=True)
-for turn, trial in zip(schedule(plan)[0].turns, run.trials[:80]):
+trials = {trial.id: trial for trial in run.trials}
+turns = [turn for start in schedule(plan) for turn in start.turns]
+for turn in turns[:80]:
     display.turn(turn)
-    display.finished(trial)
+    display.finished(trials[turn.id])
 display.close()
 """
 
@@ -297,6 +298,24 @@ def at_a_terminal(arguments: list[str], **environment: str) -> str:
 
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;\d+)*m")
+
+
+class TestElsewhere:
+    """A log gets a line for each trial, whatever colours it asked for."""
+
+    @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"NO_COLOR": "1"}], ids=str)
+    def test_no_escape_sequence(self, environment: dict[str, str]) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", REPLAY],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == ""
+        assert "\x1b" not in done.stderr
+        assert "[80/" in done.stderr
 
 
 class TestAtATerminal:
