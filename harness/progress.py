@@ -1,19 +1,25 @@
-"""What a person sees while a run goes on: a bar with the time left on a terminal, plain lines anywhere else.
+"""What a person sees while a run goes on: who leads, the trial and the time left on a terminal, plain lines elsewhere.
 
 Everything goes to standard error; standard output is for the result.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.segment import Segments
+from rich.table import Table
 from rich.text import Text
 
+from harness import words
 from harness.adaptive import Standing
+from harness.leading import Lead, Leading
 from harness.schedule import Turn
 from harness.trials import Trial
 
@@ -160,68 +166,69 @@ class PlainDisplay:
 
 
 class TerminalDisplay:
-    """A bar at the foot, what was set aside above it.
+    """Who leads so far, the trial that runs and a bar, at the foot; what was set aside above it.
 
-    Drawn by `tick`, not by a thread of rich's own: the harness forks, and a fork should find one thread.
+    Drawn by `tick`, not by a thread of rich's own: the harness forks, and a fork should find one thread. Windows are
+    open while it ticks, and where there are two processors this process shares the generator's: so what stands still
+    is laid out once, and a tick changes one line.
     """
 
-    _DRAW_EVERY_S = 0.25
+    _DRAW_EVERY_S = 1.0
+    _OTHER_LINES = 8  # that stay for what is said above, and for the trial and the bar
+    _WIDE = 110  # columns from which there is room to say in what, and before whom
+    _LONGEST_BAR = 40
 
-    def __init__(self, console: Console, guess_s: float) -> None:
+    def __init__(self, console: Console, guess_s: float, leading: Leading | None = None) -> None:
         self._console = console
         self._left = TimeLeft(guess_s)
-        self._progress = Progress(
-            TextColumn("[bold]{task.fields[current]}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            auto_refresh=False,
-            transient=True,
-            expand=True,
-        )
-        self._task = self._progress.add_task("", total=None, current="starting", left="?")
+        self._leading = leading
+        self._leads: tuple[Lead, ...] = ()
+        self._laid_out: tuple[object, Segments] | None = None  # the table, and what it was laid out for
+        self._current = "starting"
         self._done = self._total = 0
         self._drawn_s = 0.0
         self._at_most = False
+        # The last, for it asks for the picture at once.
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, get_renderable=self._picture, vertical_overflow="crop"
+        )
 
     def start(self, *, done: int, total: int, folder: str, at_most: bool = False) -> None:
         """Show the bar."""
         self._done, self._total, self._at_most = done, total, at_most
         most = "at most " if at_most else ""
         self._console.print(f"measuring {most}{total - done} trials in {folder}", highlight=False, markup=False)
-        self._progress.start()
-        self._progress.update(self._task, total=total, completed=done)
+        self._live.start()
 
     def further(self, block: int, undecided: Sequence[Standing], *, left: int) -> None:
         """Say above the bar what is not decided yet, and shorten the bar to what can still come."""
         self._total = self._done + left
-        self._progress.update(self._task, total=self._total)
-        self._progress.console.print(Text(still_open(block, undecided)), soft_wrap=True)
-        self._draw()
+        self.note(still_open(block, undecided))
 
     def search(self, line: str, *, trials: int) -> None:
         """Let the bar be about as long as the search."""
         self._done, self._total, self._at_most = 0, trials, False
-        self._progress.update(self._task, total=self._total, completed=0, current=line)
+        self._current = line
         self._draw()
 
     def note(self, line: str) -> None:
         """Say it above the bar."""
-        self._progress.console.print(Text(line), soft_wrap=True)
+        self._console.print(Text(line), soft_wrap=True)
+        self._draw()
 
     def turn(self, turn: Turn) -> None:
         """Name the trial."""
-        self._progress.update(self._task, current=turn.cell.name)
+        self._current = turn.cell.name
         self._draw()
 
     def finished(self, trial: Trial) -> None:
-        """Move the bar; say aloud only what was set aside."""
+        """Move the bar, and look who leads; say aloud only what was set aside."""
         self._done += 1
         self._left.one_finished()
-        self._progress.update(self._task, completed=self._done)
+        if self._leading is not None and not trial.is_searched:
+            self._leads = self._leading.after_trial()
         if trial.doubts:
-            self._progress.console.print(Text(f"{trial.cell}: {outcome(trial)}", style="yellow"), soft_wrap=True)
+            self._console.print(Text(f"{trial.cell}: {outcome(trial)}", style="yellow"), soft_wrap=True)
         self._draw()
 
     def tick(self) -> None:
@@ -230,16 +237,77 @@ class TerminalDisplay:
             self._draw()
 
     def close(self) -> None:
-        """Take the bar away."""
-        self._progress.stop()
+        """Take it all away."""
+        self._live.stop()
 
     def _draw(self) -> None:
         self._drawn_s = time.monotonic()
+        if self._live.is_started:
+            self._live.refresh()
+
+    def _picture(self) -> RenderableType:
+        width, height = self._console.size
+        rows = self._leads[: max(0, height - self._OTHER_LINES)]
+        now = Text.assemble(("now  ", "dim"), (self._current, "bold"), no_wrap=True, overflow="ellipsis")
+        picture: list[RenderableType] = [Text(), self._lay_out(rows, width), Text()] if rows else []
+        return Group(*picture, now, self._bar(width))
+
+    def _bar(self, width: int) -> Table:
         left = _left(self._left.left_s(self._total - self._done), at_most=self._at_most)
-        self._progress.update(self._task, left=left)
-        self._progress.refresh()
+        line = Table.grid(padding=(0, 2, 0, 0))
+        bar = ProgressBar(total=max(1, self._total), completed=self._done, width=min(self._LONGEST_BAR, width // 3))
+        line.add_row(bar, Text(f"{self._done}/{self._total}"), Text(left, no_wrap=True, overflow="ellipsis"))
+        return line
+
+    def _lay_out(self, rows: Sequence[Lead], width: int) -> Segments:
+        """Return the table of who leads, laid out again only if it, or the terminal, has changed."""
+        wanted = (tuple(rows), width)
+        if self._laid_out is None or self._laid_out[0] != wanted:
+            table = leading_table(rows, wide=width >= self._WIDE)
+            self._laid_out = (wanted, Segments(list(self._console.render(table))))
+        return self._laid_out[1]
 
 
-def choose_display(console: Console, guess_s: float) -> Display:
-    """Return the display that fits where the output goes."""
-    return TerminalDisplay(console, guess_s) if console.is_terminal else PlainDisplay(console, guess_s)
+def leading_table(rows: Sequence[Lead], *, wide: bool) -> Table:
+    """Return who leads so far, a line for each need: what does not fit is cut, never folded.
+
+    wide: say in what the leader is ahead, and of whom.
+    """
+    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+    table.add_column("so far, for", no_wrap=True, overflow="ellipsis", max_width=25)
+    table.add_column("ahead", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("by", no_wrap=True, overflow="ellipsis")
+    if wide:
+        table.add_column("before", no_wrap=True, overflow="ellipsis", ratio=1)
+    for lead in rows:
+        cells = [lead.need, lead.leader, by_how_much(lead, with_unit=wide), *([lead.runner_up] if wide else [])]
+        table.add_row(*map(Text, cells), style="" if lead.is_told_apart else "dim")
+    return table
+
+
+def by_how_much(lead: Lead, *, with_unit: bool) -> str:
+    """Return the advantage with its interval, "1.8 x less CPU (1.7 - 1.9)"; or that nothing can be told yet."""
+    if not lead.advantage.is_finite:
+        return "too early to tell"
+    if not lead.is_told_apart:
+        return f"a tie so far ({words.ratio_range(lead.advantage)})"
+    unit = f" {lead.unit}" if with_unit else ""
+    return f"{words.ratio(lead.advantage)}{unit} ({words.ratio_range(lead.advantage)})"
+
+
+def standard_error() -> Console:
+    """Return the console for what a person is told.
+
+    FORCE_COLOR and the like ask a log for colours, not for a picture that is drawn again and again.
+    """
+    return Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
+
+
+def choose_display(console: Console, guess_s: float, leading: Leading | None = None) -> Display:
+    """Return the display that fits where the output goes; one that moves takes a terminal that can.
+
+    leading: who leads so far; None where nobody is to be shown.
+    """
+    if console.is_interactive:
+        return TerminalDisplay(console, guess_s, leading)
+    return PlainDisplay(console, guess_s)

@@ -21,12 +21,13 @@ from harness.calibration.evaluation import Outcome, evaluate
 from harness.calibration.folder import Kept, read_kept, write_kept
 from harness.calibration.servers import installed_nginx
 from harness.calibration.stall import StallFailedError, measure_stall
-from harness.commands import options
+from harness.commands import completing, options
+from harness.commands.explained import ExplainedCommand
 from harness.commands.run import GUESSED_OVERHEAD_S, TerminatedError, begin, go_on, sigterm_as_interrupt
 from harness.lab import RealLab
 from harness.pinning import Pinning, choose_pinning, stay_off
 from harness.plan import Plan
-from harness.progress import choose_display
+from harness.progress import choose_display, standard_error
 from harness.run import Runner
 from harness.trial_log import TrialLog
 
@@ -43,13 +44,32 @@ _STYLES: Final = {
 }
 
 
-@click.command()
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench calibrate", "all checks, about 6 minutes"),
+        ("bench calibrate --resume results/RUN", "go on where one was stopped"),
+        ("bench calibrate --json > checks.json", "for a program"),
+    ],
+    statuses={
+        0: "all as it should be",
+        1: "something is off",
+        130: "Ctrl-C; what finished is kept",
+        143: "SIGTERM; what finished is kept",
+    },
+)
 @click.option(
     "--plan", "plan_name", default=PLAN, show_default=True, metavar="PLAN", help="Another one's name, or a .toml file."
 )
 @click.option("--stalls", type=click.IntRange(0, 100), default=STALLS, show_default=True, help="How often; 14 s each.")
 @options.out
-@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the calibration in DIR.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    shell_complete=completing.run_folders,
+    help="Go on with the calibration in DIR.",
+)
 @options.state
 @click.option("--json", "as_json", is_flag=True, help="Print the checks, and what they were made of, as JSON.")
 @click.pass_context
@@ -66,8 +86,7 @@ def calibrate(
     """Check the bench itself, on this machine: about 6 minutes.
 
     A against A must tie, an added 3 % of CPU and an added millisecond must be found, a server that stands still for a
-    second must show in the percentiles as theory says; and what the load generator can do. Exit status 0: all as it
-    should be; 1: something is off.
+    second must show in the percentiles as theory says; and what the load generator can do.
     """
     pinning = choose_pinning()
     lab = context.with_resource(RealLab(state, pinning))
@@ -97,7 +116,7 @@ def calibrate(
 
 def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pinning) -> None:
     """Measure the trials that are missing."""
-    display = choose_display(Console(stderr=True), plan.window_s + GUESSED_OVERHEAD_S)
+    display = choose_display(standard_error(), plan.window_s + GUESSED_OVERHEAD_S)
     lab.on_tick(display.tick)
     display.start(done=len(log.run.trials), total=plan.trials, folder=str(folder))
     try:

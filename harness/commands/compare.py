@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from harness.commands import completing
+from harness.commands.explained import ExplainedCommand
 from harness.comparing import compare as compare_runs
 from harness.comparing.as_json import to_json
 from harness.comparing.figures import Figure
@@ -24,9 +26,17 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
     return value
 
 
-@click.command()
-@click.argument("before", metavar="DIR_A", type=click.Path(path_type=Path))
-@click.argument("after", metavar="DIR_B", type=click.Path(path_type=Path))
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench compare BEFORE AFTER", "server CPU of each cell, and the verdict"),
+        ("bench compare BEFORE AFTER --figure p99 --threshold 10", "by the slowest hundredth, 10 % allowed"),
+        ("bench compare BEFORE AFTER --markdown > comment.md", "for a pull request"),
+    ],
+    statuses={0: "no worse", 1: "worse", 3: "not comparable, or with --strict: it cannot be told"},
+)
+@click.argument("before", metavar="DIR_A", type=click.Path(path_type=Path), shell_complete=completing.run_folders)
+@click.argument("after", metavar="DIR_B", type=click.Path(path_type=Path), shell_complete=completing.run_folders)
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 100),
@@ -73,8 +83,7 @@ def compare(
 ) -> None:
     """Say whether the second of two runs of a plan is worse than the first.
 
-    DIR_A and DIR_B are folders that `bench run` printed, such as one before and one after an upgrade. Exit status: 0 no
-    worse, 1 worse, 2 bad input, 3 not comparable.
+    DIR_A and DIR_B are folders that `bench run` printed, such as one before and one after an upgrade.
     """
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown cannot both be printed")

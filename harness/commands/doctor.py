@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.commands.explained import ExplainedCommand
 from harness.doctor.examination import Examination, all_findings, examine
 from harness.doctor.findings import Finding, Standing, obstacles
 from harness.doctor.installed_findings import install_commands
@@ -27,15 +28,21 @@ _STYLES: Final[Mapping[Standing, str]] = {
 _OBSTACLE_STYLE: Final = "bold red"
 
 
-@click.command()
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench doctor", "findings, and what to do about each"),
+        ("bench doctor --json | jq .in_the_way", "for a program"),
+    ],
+    statuses={0: "nothing stands in the way of measuring", 1: "something does, named in the last lines"},
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with every fact that was looked at.")
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
     """Say whether this machine is fit to measure on, and what it lacks: takes 5 seconds.
 
     Processors and who gets which, frequency, limits, clock, TLS libraries, what is missing for which deployment, and
-    whether the machine is quiet: what others take, stolen time, how evenly the processors work. Exit status 0: nothing
-    stands in the way of measuring; 1: something does, named in the last lines.
+    whether the machine is quiet: what others take, stolen time, how evenly the processors work.
     """
     click.echo(f"watching the processors for {WATCHED_S:.0f} seconds", err=True)
     examination = examine()
@@ -65,7 +72,7 @@ def _show(examination: Examination, findings: Sequence[Finding]) -> None:
     with console.capture() as captured:
         console.print(_table(findings))
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())  # the table is filled up with blanks
+        click.echo(line.rstrip(), color=True)  # the table is filled up with blanks; rich has decided on colours
     console.print()
     commands = install_commands(examination.installed)
     if commands:

@@ -9,13 +9,22 @@ import click
 import deployments
 from certs import CertificateFiles
 from deployments.exporting import ExportOptions, exported, write
+from harness.commands import completing
+from harness.commands.explained import ExplainedCommand
 from harness.errors import UserError
 
 _TLS_CHOICES: Final = tuple(choice for choice in deployments.TLS_CHOICES if choice != "off")
 
 
-@click.command()
-@click.argument("deployment")
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench export flask-waitress@nginx device --domain device.example", "into the new folder device"),
+        ("bench export quart-uvicorn api --certificate chain.pem --key key.pem", "with a certificate that you have"),
+    ],
+    statuses={0: "written"},
+)
+@click.argument("deployment", shell_complete=completing.deployment_names)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--domain", metavar="NAME", help="Host name by which clients will know it.")
 @click.option(
@@ -98,7 +107,7 @@ def export(
     several = found.workers.several if workers > 1 else None
     for warning in (found.warning, several and several.warning):
         if warning:
-            click.echo(f"mind: {warning}")
+            click.echo(f"mind: {warning}", err=True)
     if not ipaddress.ip_address(host).is_unspecified:
-        click.echo(f"without container files: a container has not the address {host}")
+        click.echo(f"without container files: a container has not the address {host}", err=True)
     click.echo(f"how to install it: {folder / 'README.md'}")

@@ -10,6 +10,8 @@ from rich.table import Table
 
 import deployments
 from deployments import Abilities, Deployment, DeploymentName, Described, Resumption, SeveralWorkers
+from harness.commands import completing
+from harness.commands.explained import ExplainedCommand
 
 _Show: TypeAlias = Callable[[Deployment], str]
 
@@ -17,8 +19,17 @@ _WITHOUT_END: Final = 1000  # a file or a pipe has no width of its own: nothing 
 _GAP: Final = 2  # between columns
 
 
-@click.command("list")
-@click.argument("deployment", required=False)
+@click.command(
+    "list",
+    cls=ExplainedCommand,
+    examples=[
+        ("bench list", "all, a line each"),
+        ("bench list flask-waitress@nginx", "all that is known of one"),
+        ("bench list --json | jq '.[].name'", "for a program"),
+    ],
+    statuses={0: "shown"},
+)
+@click.argument("deployment", required=False, shell_complete=completing.deployment_names)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with everything that is known.")
 def list_deployments(*, deployment: str | None, as_json: bool) -> None:
     """Show every way to serve the API and what each can do, or all that is known of one DEPLOYMENT."""

@@ -10,6 +10,8 @@ from typing import Final
 import click
 
 from harness import words
+from harness.commands import completing
+from harness.commands.explained import ExplainedCommand
 from harness.errors import UserError
 from harness.measured import Measured
 from harness.prediction.check import check_cpu
@@ -30,9 +32,19 @@ _OF_WORKLOAD: Final = (
 )
 
 
-@click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--deployment", metavar="NAME", help="One that DIR has measured.")
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench predict results/RUN --deployment flask-threaded --rate 500", "connections stay open"),
+        ("bench predict results/RUN --deployment flask-threaded --rate 500 --requests-per-connection 10", "or do not"),
+        ("bench predict results/RUN --grid > grid.json", "everything in RUN, over a grid of loads"),
+    ],
+    statuses={0: "predicted, also where the answer is: beyond capacity"},
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path), shell_complete=completing.run_folders)
+@click.option(
+    "--deployment", metavar="NAME", shell_complete=completing.measured_deployments, help="One that DIR has measured."
+)
 @click.option("--rate", type=float, metavar="X", help="Requests a second, at random moments.")
 @click.option(
     "--requests-per-connection", type=int, metavar="K", help="Then it is closed.  [default: connections stay open]"

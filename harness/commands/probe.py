@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from device_api.state import StateLayout, read_credentials
+from harness.commands.explained import ExplainedCommand
 from harness.probes.phases import PHASE_NAMES, RequestPhases, probe_phases
 from harness.probes.summary import HandshakeSummary, probe_handshakes
 from harness.probes.target import Target, check_ca_file, parse_target
@@ -18,7 +19,15 @@ from harness.probes.target import Target, check_ca_file, parse_target
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
-@click.command()
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench probe https://localhost:8443", "of `bench serve`, whose CA and user it finds by itself"),
+        ("bench probe https://device.example --ca-file ca.pem -n 100", "of another server"),
+        ("bench probe https://localhost:8443 --json | jq .handshakes", "for a program"),
+    ],
+    statuses={0: "probed"},
+)
 @click.argument("url")
 @click.option("--ca-file", type=click.Path(path_type=Path), help="CA that vouches for the server.")
 @click.option("--credentials-file", type=click.Path(path_type=Path), help="One line user:password, for Digest.")

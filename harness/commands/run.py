@@ -15,24 +15,25 @@ from types import FrameType
 from typing import Final, NoReturn
 
 import click
-from rich.console import Console
 
 import deployments
 from certs import KeyKind
 from device_api.state import open_state
 from harness.adaptive import goes_on, most_trials, standings
 from harness.capacity.conducting import search_all
-from harness.commands import options
+from harness.commands import completing, options
+from harness.commands.explained import ExplainedCommand
 from harness.commands.report import write_and_show
 from harness.environment import check_same, describe_environment
 from harness.errors import UserError
 from harness.handshakes.figures import append_block, missing_blocks
 from harness.handshakes.measuring import BLOCK_S, certificates_in, measure_blocks
 from harness.lab import RealLab
+from harness.leading import Leading
 from harness.pinning import Pinning, choose_pinning, stay_off
 from harness.plan import Plan
 from harness.plan_files import find_plan, parse
-from harness.progress import Display, choose_display
+from harness.progress import Display, choose_display, standard_error
 from harness.run import Runner, Session
 from harness.trial_log import TrialLog
 from harness.trials import RunHeader, read_run
@@ -44,17 +45,39 @@ class TerminatedError(KeyboardInterrupt):
     """SIGTERM: the same as Ctrl-C, but for the exit status."""
 
 
-@click.command()
-@click.argument("plan_name", metavar="[PLAN]", required=False)
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench run", "the plan quick, about 9 minutes"),
+        ("bench run my-plan.toml --json > result.json", "your own question, as JSON"),
+        ("bench run --resume results/RUN", "go on where a run was stopped"),
+    ],
+    statuses={
+        0: "measured, and the report is written",
+        130: "Ctrl-C; what finished is kept",
+        143: "SIGTERM; what finished is kept",
+    },
+)
+@click.argument("plan_name", metavar="[PLAN]", required=False, shell_complete=completing.plans)
 @options.out
-@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the run in DIR.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    shell_complete=completing.run_folders,
+    help="Go on with the run in DIR.",
+)
 @options.state
+@click.option("--json", "as_json", is_flag=True, help="Print folder, report, findings and decisions as JSON.")
 @click.pass_context
-def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Path | None, state: Path) -> None:
+def run(
+    context: click.Context, *, plan_name: str | None, out: Path, resume: Path | None, state: Path, as_json: bool
+) -> None:
     """Measure a plan and write its report.
 
     PLAN is quick (the default, about 9 minutes), full (3½ hours), matrix (40 minutes), costs (20), capacity (12), smoke
     or a .toml file of your own. Every finished trial is kept at once: a run that was stopped goes on with --resume.
+    Standard output is the result alone: what was found, then where the report is. Progress goes to standard error.
     """
     if resume is not None and plan_name is not None:
         raise click.UsageError("a run that goes on has its plan already; leave PLAN out")
@@ -67,7 +90,7 @@ def run(context: click.Context, *, plan_name: str | None, out: Path, resume: Pat
     with log:
         status = _measure(plan, folder, log, lab, pinning, state)
     if status == 0:
-        write_and_show(folder)
+        write_and_show(folder, as_json=as_json)
     context.exit(status)
 
 
@@ -128,7 +151,7 @@ def _allow_open_files(needed: int) -> None:
 
 def _measure(plan: Plan, folder: Path, log: TrialLog, lab: RealLab, pinning: Pinning, state: Path) -> int:
     """Measure what is missing; return the exit status."""
-    display = choose_display(Console(stderr=True), plan.window_s + GUESSED_OVERHEAD_S)
+    display = choose_display(standard_error(), plan.window_s + GUESSED_OVERHEAD_S, Leading(lambda: log.run))
     lab.on_tick(display.tick)
     done = sum(not trial.is_searched for trial in log.run.trials)
     if pinning.note:

@@ -13,6 +13,8 @@ import click
 import deployments
 from certs import PINNED_GROUP, KeyKind
 from device_api.state import read_credentials
+from harness.commands import completing
+from harness.commands.explained import ExplainedCommand
 
 _GRACE_S: Final = 10.0
 _SYSTEM_STATE: Final = "/restconf/data/ietf-system:system-state"
@@ -24,8 +26,17 @@ class _StopRequestedError(BaseException):
     """SIGTERM or SIGINT. No ordinary handler of errors may swallow it."""
 
 
-@click.command()
-@click.argument("deployment")
+@click.command(
+    cls=ExplainedCommand,
+    examples=[
+        ("bench serve flask-threaded", "on https://localhost:8443; it prints a line of curl to try"),
+        ("bench serve flask-gunicorn-gthread --workers 4 --tls 1.3", "several processes, one version"),
+        ("bench serve quart-uvicorn --port 0 --ready-file up.json", "for a script: any free port, told in the file"),
+    ],
+    statuses={0: "stopped, by Ctrl-C or SIGTERM", 1: "the server ended by itself"},
+    ends_by_interrupt=True,
+)
+@click.argument("deployment", shell_complete=completing.deployment_names)
 @click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="0: any free one.")
 @click.option(
     "--state",
@@ -65,8 +76,8 @@ class _StopRequestedError(BaseException):
     "--group",
     type=click.Choice((*deployments.GROUPS, _OWN_CHOICE)),
     default=None,
-    show_default=f"{PINNED_GROUP}, or the only one that a server has",
-    help="Key-exchange group; 'default' leaves it to the TLS stack.",
+    help="Key-exchange group; 'default' leaves it to the TLS stack."
+    f"  [default: {PINNED_GROUP}, or the only one that a server has]",
 )
 @click.option(
     "--client-ca",
@@ -97,7 +108,10 @@ def serve(
     client_ca: Path | None,
     client_certificates: str,
 ) -> None:
-    """Serve the device API in one way until Ctrl-C. `bench list` shows all DEPLOYMENTs."""
+    """Serve the device API in one way until Ctrl-C.
+
+    `bench list` shows all DEPLOYMENTs. Standard output says where it listens and how to ask it.
+    """
     options = deployments.ServeOptions(
         state=state,
         port=port,
@@ -130,7 +144,7 @@ def _serve(name: str, options: deployments.ServeOptions, ready_file: Path | None
             _introduce(running, options)
             status = running.wait()
         except _StopRequestedError:
-            click.echo(f"stopping {running.name}")
+            click.echo(f"stopping {running.name}", err=True)
             running.stop(_GRACE_S)
             return 0
         for line in running.log_tail():
@@ -148,7 +162,7 @@ def _introduce(running: deployments.RunningServer, options: deployments.ServeOpt
     several = deployment.workers.several if running.workers > 1 else None
     for warning in (deployment.warning, several and several.warning):
         if warning:
-            click.echo(f"mind: {warning}")
+            click.echo(f"mind: {warning}", err=True)
     click.echo(f"listening on {running.url}")
     curl = ["curl"]
     if running.ca_file is not None:

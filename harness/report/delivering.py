@@ -17,7 +17,8 @@ from rich.console import Console
 from harness import words
 from harness.handshakes.comparison import Comparison
 from harness.report import in_memory, page, side_by_side, summary
-from harness.report.formats import as_json, as_markdown, as_text
+from harness.report.formats import as_json as run_as_json
+from harness.report.formats import as_markdown, as_text
 from harness.report.formats.told import tell
 from harness.report.reading import read_folder
 from harness.report.side_by_side import as_json as several_as_json
@@ -45,23 +46,26 @@ def deliver(folders: Sequence[Path], form: Format, output: Path | None) -> None:
         _deliver_one(folders[0], form, output)
 
 
-def deliver_page(folder: Path, output: Path | None = None) -> None:
-    """Write a run's page; print what it says first, and where it is. Raises UserError."""
+def deliver_page(folder: Path, output: Path | None = None, *, as_json: bool = False) -> None:
+    """Write a run's page; print what it says first, and where it is, as lines or as JSON. Raises UserError."""
     found = read_folder(folder)
     target = output or found.folder / page.FILE_NAME
     write_whole(target, page.render(found.run, found.blocks, found.lacks))
     alone = in_memory.finding(Comparison(found.blocks))
-    said = summary.findings(found.run)
-    for number, finding in enumerate([*said, *([alone] if alone else [])], start=1):
-        click.echo(f"{number}. {as_text.plain(finding)}")
+    findings = [as_text.plain(finding) for finding in [*summary.findings(found.run), *([alone] if alone else [])]]
     _warn(found.lacks)
+    if as_json:
+        click.echo(_dumped(run_as_json.outcome(found, findings, target)), nl=False)
+        return
+    for number, finding in enumerate(findings, start=1):
+        click.echo(f"{number}. {finding}")
     click.echo(f"report: {target}")
 
 
 def _deliver_one(folder: Path, form: Format, output: Path | None) -> None:
     found = read_folder(folder)
     if form is Format.JSON:
-        _put(_dumped(as_json.run_report(found)), output)
+        _put(_dumped(run_as_json.run_report(found)), output)
     elif form is Format.MARKDOWN:
         _put(as_markdown.run_report(tell(found)), output)
     else:

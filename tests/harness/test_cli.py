@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 
 from harness import cli
-from harness.cli import bench, run_command
+from harness.cli import bench, main, run_command
 from harness.commands import handshakes
+from harness.commands.explained import BAD_INPUT, MISTAKE, READER_GONE, ExplainedCommand
+from harness.commands.report import write_and_show
 from harness.errors import UserError, nearest, unknown_name
 from harness.handshakes.figures import Block, block_from_json
 from harness.handshakes.live_figures import LiveBlock, live_block_from_json
@@ -22,23 +28,161 @@ from tests.harness import synthetic
 from tests.harness.handshakes.synthetic_blocks import blocks
 from tests.harness.handshakes.synthetic_live import live_blocks
 
+BENCH = Path(sys.executable).parent / "bench"
+
 
 class TestFirstVisit:
-    def test_bench_alone_says_what_to_do_next(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run_command([]) == 0
-        shown = capsys.readouterr().out
-        assert "Start with `bench run`" in shown
-        for name in bench.list_commands(click.Context(bench)):
-            assert f"bench {name}" in shown
+    """`bench` alone looks at what is there, and says the next step."""
 
-    @pytest.mark.parametrize("name", ["doctor", "list", "serve", "probe", "handshakes", "run", "report", "compare"])
-    def test_every_command_has_help(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run_command([name, "--help"]) == 0
-        assert f"Usage: bench {name}" in capsys.readouterr().out
+    @pytest.fixture(autouse=True)
+    def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+    def test_before_the_first_run(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert said_alone(capsys) == ["bench doctor", "bench run", "bench serve flask-threaded"]
+
+    def test_a_calibration_is_no_run(self, capsys: pytest.CaptureFixture[str]) -> None:
+        synthetic.write(Path("results/x"), synthetic.run(synthetic.plan("calibrate", blocks=1)))
+        assert said_alone(capsys)[0] == "bench doctor"
+
+    def test_after_a_run(self, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = synthetic.write(Path("results/x"), synthetic.run(synthetic.plan("quick")))
+        (folder / "report.html").touch()
+        steps = said_alone(capsys)
+        assert steps == [
+            "bench report results/x --format text",
+            "bench predict results/x --deployment flask-threaded --rate 100",
+            "bench run",
+        ]
+        for step in steps[:-1]:
+            assert run_command(shlex.split(step)[1:]) == 0
+
+    def test_after_two_runs_of_a_plan_and_one_of_another(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for number, name in enumerate(("smoke", "quick", "smoke")):
+            run = synthetic.run(synthetic.plan(name, blocks=1))
+            begun = replace(run.header, started=f"2025-11-2{number}T08:00:00+00:00")
+            folder = synthetic.write(Path(f"results/{9 - number}"), replace(run, header=begun))
+            (folder / "report.html").touch()
+        assert "bench compare results/9 results/7" in said_alone(capsys)
+
+    def test_a_run_without_a_report_goes_on(self, capsys: pytest.CaptureFixture[str]) -> None:
+        synthetic.write(Path("results/x"), synthetic.run(synthetic.plan("smoke", blocks=1)))
+        assert said_alone(capsys)[0] == "bench run --resume results/x"
+
+    def test_what_is_no_run_is_passed_over(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for name, text in {"empty": "", "torn": '{"format": 1', "list": "[]\n", "binary": "\x00\n"}.items():
+            Path("results", name).mkdir(parents=True)
+            Path("results", name, "trials.jsonl").write_text(text)
+        Path("results/packed").mkdir()
+        Path("results/packed/trials.jsonl.xz").write_bytes(b"no")
+        assert said_alone(capsys)[0] == "bench doctor"
 
     def test_installed_command(self) -> None:
-        done = subprocess.run([Path(sys.executable).parent / "bench", "--version"], capture_output=True, check=True)
+        done = subprocess.run([BENCH, "--version"], capture_output=True, check=True)
         assert done.stdout.startswith(b"bench, version ")
+
+
+def said_alone(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The commands that `bench` alone names."""
+    assert run_command([]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert max(map(len, shown.out.splitlines())) <= 80
+    return [found[1].strip() for found in re.finditer(r"^  (bench .+?)(?:  .*)?$", shown.out, re.MULTILINE)]
+
+
+COMMANDS = bench.list_commands(click.Context(bench))
+
+
+class TestHelp:
+    """Who asks for help wants the line to type: it comes first, and everything fits."""
+
+    @pytest.fixture(autouse=True)
+    def width(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+
+    def test_all_commands_fit_one_screen_and_begin_with_examples(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command(["--help"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "Examples:"
+        assert all(line.startswith("  bench ") for line in lines[1:4])
+        assert len(lines) <= 22
+        assert max(map(len, lines)) <= 80
+        for name in COMMANDS:
+            assert any(line.startswith(f"  {name} ") for line in lines)
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_each_begins_with_a_sentence_and_examples_and_ends_with_statuses(
+        self, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run_command([name, "--help"]) == 0
+        sentence, examples, usage, *_, statuses = capsys.readouterr().out.split("\n\n")
+        assert " ".join(sentence.split()).count(". ") == 0
+        assert sentence.endswith(".")
+        assert examples.startswith("Examples:\n")
+        assert 2 <= len(re.findall(r"^  \S", examples, re.MULTILINE)) <= 3
+        assert usage.startswith(f"Usage: bench {name}")
+        assert statuses.startswith("Exit status:\n  0 ")
+        assert "\n  2 " in statuses
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_examples_name_options_that_exist(self, name: str) -> None:
+        command = bench.get_command(click.Context(bench), name)
+        assert isinstance(command, ExplainedCommand)
+        known = {option for parameter in command.params for option in parameter.opts}
+        for line, _ in command.examples:
+            own = re.search(rf"\bbench {name}\b[^|>)]*", line)
+            assert own, line
+            assert {word for word in shlex.split(own[0]) if word.startswith("-")} <= known
+
+    def test_nothing_heavy_is_loaded_for_it(self) -> None:
+        code = (
+            "import sys; from harness.cli import run_command; run_command(['--help']);"
+            "print([name for name in ('numpy', 'scipy', 'rich', 'altair', 'locust') if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]"
+
+    @pytest.mark.parametrize(
+        ("typed", "meant"), [(["rum"], "'run'"), (["run", "--resum", "x"], "'--resume'"), (["--versio"], "'--version'")]
+    )
+    def test_a_slip_is_told_what_was_meant(
+        self, typed: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run_command(typed) == 2
+        assert re.search(f"[Dd]id you mean {meant}\\?", capsys.readouterr().err)
+
+
+class TestStandardOutput:
+    """That it cannot be written to is no verdict: 1 would be "worse" of `bench compare`."""
+
+    def test_its_disk_is_full(self) -> None:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [BENCH, "list", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert done.returncode == BAD_INPUT
+        assert done.stderr == "bench: error: the output cannot be written (No space left on device); make room\n"
+
+    @pytest.mark.parametrize("arguments", [["list", "--json"], ["list"]], ids=["click", "rich"])
+    def test_nobody_reads_it_any_more(self, arguments: list[str]) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([BENCH, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (READER_GONE, "")
+
+    def test_a_mistake_of_ours_is_shown_whole(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def mistaken(_arguments: Sequence[str]) -> int:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(cli, "run_command", mistaken)
+        with pytest.raises(SystemExit) as ended:
+            main(["list"])
+        assert ended.value.code == MISTAKE
+        assert capsys.readouterr().err.startswith("Traceback")
 
 
 class TestBadInput:
@@ -50,7 +194,7 @@ class TestBadInput:
             (["rum"], "no command is called 'rum'; did you mean 'run'?"),
             (["run", "quik"], "no plan is called 'quik'; did you mean 'quick'?"),
             (["run", "none.toml"], "the plan none.toml cannot be read (No such file or directory)"),
-            (["run", "--oot", "x"], "No such option '--oot'"),
+            (["run", "--oot", "x"], "No such option '--oot'. Did you mean '--out'? See `bench run --help`"),
             (["run", "quick", "--resume", "x"], "leave PLAN out; see `bench run --help`"),
             (["run", "--resume", "nowhere"], "nowhere holds no run"),
             (["report", "nowhere"], "nowhere holds no run"),
@@ -122,6 +266,23 @@ class TestReport:
         assert [line[:2] for line in shown[:-1]] == [f"{number}." for number in range(1, len(shown))]
         assert len(shown) == 6
         assert (folder / "report.html").stat().st_size > 10_000
+
+
+class TestOutcome:
+    """What `bench run` leaves on standard output when it has measured."""
+
+    def test_lines_or_json(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        folder = synthetic.write(tmp_path, synthetic.run(synthetic.plan("quick")))
+        write_and_show(folder)
+        *findings, last = capsys.readouterr().out.splitlines()
+        write_and_show(folder, as_json=True)
+        told = json.loads(capsys.readouterr().out)
+        assert told["kind"] == "outcome"
+        assert [f"{number}. {finding}" for number, finding in enumerate(told["findings"], 1)] == findings
+        assert last == f"report: {told['report']}"
+        assert told["folder"] == str(folder)
+        assert run_command(["report", str(folder), "--format", "json"]) == 0
+        assert told["decisions"] == json.loads(capsys.readouterr().out)["decisions"]
 
 
 class TestHandshakes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from harness.costs import Costs, costs
@@ -55,6 +56,21 @@ def run_report(found: RunFolder) -> dict[str, Any]:
         "set_aside": [_doubtful(trial, "nothing") for trial in measured.aside]
         + [_doubtful(trial, "server CPU") for trial in measured.for_cost_alone],
         "not_measured": [{"what": gap.what, "detail": gap.detail} for gap in trust.unmeasured(measured, decisions)],
+    }
+
+
+def outcome(found: RunFolder, findings: Sequence[str], page: Path) -> dict[str, Any]:
+    """Return what `bench run --json` prints: where the report is, its findings, and its decisions as `run_report`'s."""
+    measured = Measured(found.run)
+    names, decisions = Names(measured.contenders), decide(measured)
+    return {
+        "format": FORMAT,
+        "kind": "outcome",
+        "folder": str(found.folder),
+        "report": str(page),
+        "findings": list(findings),
+        "decisions": [decision_to_json(decision, decisions, measured, names) for decision in decisions],
+        "lacks": list(found.lacks),
     }
 
 

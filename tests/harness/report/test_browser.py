@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Tab
 
 from harness.handshakes.figures import append_block
-from harness.report import write_report
 from harness.report.decisions import NEEDS
+from harness.report.page import write_report
 from harness.words import TIMES
 from tests.harness import synthetic
 from tests.harness.handshakes.synthetic_blocks import blocks

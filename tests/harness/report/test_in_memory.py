@@ -14,9 +14,9 @@ import pytest
 from certs import KeyKind
 from harness.handshakes.comparison import Comparison
 from harness.handshakes.figures import POST_QUANTUM_GROUP, Block, Cannot, Figure, Part, Stack, Subject, append_block
-from harness.report import handshake_finding, in_memory, write_report
+from harness.report import in_memory
 from harness.report.content import LONGEST_OPEN, Section
-from harness.report.page import embedded_json, render
+from harness.report.page import embedded_json, render, write_report
 from harness.report.provenance import handshakes_as_csv
 from harness.words import THIN, TIMES
 from tests.harness import synthetic
@@ -73,9 +73,9 @@ class TestAnswer:
         assert "cannot be told from X25519 in pyOpenSSL" in said(free).answer
 
     def test_for_a_terminal(self) -> None:
-        finding = handshake_finding(Comparison(blocks()))
+        finding = in_memory.finding(Comparison(blocks()))
         assert finding.startswith("TLS alone: Against a full TLS 1.3 handshake with RSA-2048")
-        assert handshake_finding(Comparison(())) == ""
+        assert in_memory.finding(Comparison(())) == ""
 
 
 class TestTables:

@@ -19,10 +19,11 @@ import pytest
 from harness import words
 from harness.errors import UserError
 from harness.measured import Measured
-from harness.report import findings, first_screen, write_report
+from harness.report import first_screen
 from harness.report.decisions import NEEDS, decide
 from harness.report.naming import Names, caution
-from harness.report.page import render, with_commands
+from harness.report.page import render, with_commands, write_report
+from harness.report.summary import findings
 from harness.trials import FILE_NAME, Run, Trial, read_run
 from tests.harness import synthetic
 from tests.harness.report.runs import EVIL, FLASK, QUART, changed, crowded_plan, failed, hostile_run, quick_run, without

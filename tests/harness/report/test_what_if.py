@@ -18,8 +18,8 @@ from playwright.sync_api import Page as Tab
 
 from harness.measured import Measured
 from harness.prediction import Axes, Predictor, Workload, predictors
-from harness.report import write_report
 from harness.report.naming import Names
+from harness.report.page import write_report
 from harness.report.what_if import MANY, TYPICAL, WhatIf, axes_for, what_if
 from harness.trials import Run
 from tests.harness import synthetic
