@@ -15,9 +15,8 @@ from playwright.sync_api import Page as Tab
 
 from harness import words
 from harness.measured import Measured
-from harness.report import write_report
 from harness.report.content import table
-from harness.report.page import number_attributes
+from harness.report.page import number_attributes, write_report
 from harness.statistics import Interval
 from tests.harness import synthetic
 from tests.harness.report.browsing import opened
