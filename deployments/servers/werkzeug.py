@@ -43,7 +43,8 @@ DEPLOYMENTS: Final = (
     Deployment(
         name=_NAME,
         summary="app.run(ssl_context=…), as the usual guides do it",
-        warning="a development server: one client that connects and says nothing stops all others",
+        warning="a development server: one client that connects and says nothing stops all others; with 256 clients at "
+        "once it answers nobody for seconds at a time",
         needs=("flask",),
         threads=Threads(None, "a thread per connection", "it starts a thread for each connection"),
         workers=Workers(refusal="app.run is one process; serve flask-gunicorn-gthread"),
