@@ -23,6 +23,8 @@ NAME_PX = 20  # the name of a line, above what is drawn on it
 DOT_PX = 14  # one series on a line
 BAR_PX = 22
 SMALL_PX = 190  # the height of one of several small plots
+AXIS_PX = 41  # a horizontal axis with its title, below what is drawn
+TITLE_PX = 21  # a vertical axis' title, above it
 NUMBER = ",~f"  # thousands grouped, never an exponent
 REQUESTS = "requests"  # the parameter: requests per connection
 REQUEST_STEPS = (1, 2, 5, 10, 20, 50, 100, 1000)
@@ -71,6 +73,17 @@ class Dot:
     low: float
     high: float
     said: str  # the tooltip
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One kind of trial, block by block, on a line that it shares with others."""
+
+    line: str
+    series: str
+    about: str  # the tooltip, before the block and the figure
+    blocks: tuple[int, ...]
+    values: tuple[float, ...]  # %
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +256,29 @@ def family_dots(points: Sequence[FamilyDot], looks: Sequence[Series], *, title: 
     return finished(alt.layer(intervals, values), len(lines) * band)
 
 
-def strips(points: Sequence[Dot], looks: Sequence[Series], *, title: str) -> Spec:
-    """Draw a line for each name with all of its figures, each series below the other, around a rule at zero."""
-    lines = list(dict.fromkeys(point.line for point in points))
+def strips(spreads: Sequence[Spread], looks: Sequence[Series], *, title: str) -> Spec:
+    """Draw a line for each name with all of its figures, each series below the other, around a rule at zero.
+
+    There are as many figures as trials: what those of a kind share stands once, and their tooltips are put together
+    when they are drawn.
+    """
+    lines = list(dict.fromkeys(spread.line for spread in spreads))
     x_axis = _x_axis(title)
     band = NAME_PX + DOT_PX * len(looks) + 4
+    rows = [
+        {
+            "line": spread.line,
+            "series": spread.series,
+            "about": spread.about,
+            "block": list(spread.blocks),
+            "value": list(spread.values),
+        }
+        for spread in spreads
+    ]
     figures = (
-        alt.Chart(_data([_point_row(point, line=point.line) for point in points]))
+        alt.Chart(_data(rows))
+        .transform_flatten(["block", "value"])
+        .transform_calculate(said="datum.about + ', block ' + datum.block + ': ' + format(datum.value, '.2r') + ' %'")
         .mark_point(filled=True, size=45, opacity=0.75)
         .encode(
             x=alt.X("value:Q", axis=x_axis),
@@ -302,7 +331,7 @@ def against_clients(
         notes = base.mark_text(dy=14 if below else -13, fontSize=12)
         end = alt.Y("low:Q" if below else "high:Q", scale=y_scale, axis=y_axis)
         layers.append(notes.encode(y=end, x=shared["x"], text=text, color=alt.value(INK)))
-    return finished(alt.layer(*layers), SMALL_PX)
+    return finished(alt.layer(*layers), SMALL_PX, above=TITLE_PX)
 
 
 def against_rate(
@@ -359,11 +388,15 @@ def against_rate(
                 align="left" if right else "right", baseline="top", dx=6 if right else -6, fontSize=12
             ).encode(x=x, y=y, text="note:N", color=alt.value(INK))
         )
-    return finished(alt.layer(*layers), SMALL_PX)
+    return finished(alt.layer(*layers), SMALL_PX, above=TITLE_PX)
 
 
-def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -> Spec:
-    """Return the specification of a chart that is as wide as its place on the page."""
+def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int, *, above: int = 0) -> Spec:
+    """Return the specification of a chart that is as wide as its place on the page, and how high that is in all.
+
+    height: of what the axes enclose; above: of what stands over it. The page reserves the whole before it draws, so
+    that nothing moves below it.
+    """
     spec: Spec = (
         chart.properties(
             width="container", height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
@@ -385,6 +418,7 @@ def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) ->
         )
         .to_dict()
     )
+    spec["usermeta"] = {"height": above + height + AXIS_PX}
     return spec
 
 

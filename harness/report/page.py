@@ -41,12 +41,14 @@ from harness.report import (
 from harness.report.content import Section
 from harness.report.decisions import decide
 from harness.report.naming import SYMBOLS, Names
+from harness.report.packing import packed
 from harness.report.reading import read_folder
 from harness.report.writing import write_whole
 from harness.trials import Run
 from harness.words import Said
 
 FILE_NAME = "report.html"
+LONGEST_UNPACKED = 200  # rows of a table, above which it is packed: packed they take a tenth
 
 
 def write_report(folder: Path) -> Path:
@@ -112,6 +114,7 @@ def lay_out(sections: Sequence[Section], **said: Any) -> str:  # noqa: ANN401 - 
             style=Markup(style),  # noqa: S704 - our own file
             scripts=[Markup(text) for text in scripts],  # noqa: S704 - our own file and the pinned library
             policy=policy(scripts),
+            longest_unpacked=LONGEST_UNPACKED,
             symbols=SYMBOLS,
             **said,
         )
@@ -182,5 +185,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["embedded_json"] = embedded_json
     environment.filters["number_attributes"] = number_attributes
+    environment.filters["packed"] = lambda html: packed(str(html).encode())
     environment.filters["with_commands"] = with_commands
     return environment

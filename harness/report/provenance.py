@@ -8,7 +8,7 @@ import gzip
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,11 @@ from harness import histograms, words
 from harness.handshakes.figures import Block, Figure
 from harness.plan_files import built_in_plans
 from harness.report.content import Section, Table, table
+from harness.report.packing import packed
 from harness.trials import Run, RunHeader, Trial, header_to_json, trial_to_json
 
-MAX_DOWNLOAD_BYTES = 1_000_000  # a page stays under 3 MB; what is larger lies beside it anyway
+MAX_DOWNLOADS_BYTES = 1_000_000  # all of them: a page stays under 3 MB; what is left out lies beside it anyway
+MAX_PLAIN_BYTES = 100_000  # of a file that is ready without JavaScript; a larger one is packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,9 @@ class Download:
 
     name: str
     about: str
-    uri: str  # data:
+    uri: str = ""  # data:
+    packed: str = ""  # instead of it: text, as `harness.report.packing` packs it
+    kind: str = ""  # its media type
 
 
 def section(run: Run) -> Section:
@@ -89,18 +93,31 @@ def context(run: Run) -> tuple[str, ...]:
 
 def downloads(run: Run, blocks: Sequence[Block] = ()) -> tuple[Download, ...]:
     """Return the raw trials and handshakes as files inside the page; without those that would make it too heavy."""
-    found = [
-        Download("trials.csv", "one line a trial", _uri("text/csv", as_csv(run.trials))),
-        Download(
-            "trials.jsonl.gz",
-            "everything, histograms too",
-            _uri("application/gzip", gzip.compress(as_jsonl(run), compresslevel=6, mtime=0)),
-        ),
-    ]
+    found = [text_download("trials.csv", "one line a trial", "text/csv", as_csv(run.trials))]
     if blocks:
         said = "one line a kind and block, in memory"
-        found.append(Download("handshakes.csv", said, _uri("text/csv", handshakes_as_csv(blocks))))
-    return tuple(download for download in found if len(download.uri) <= MAX_DOWNLOAD_BYTES)
+        found.append(text_download("handshakes.csv", said, "text/csv", handshakes_as_csv(blocks)))
+    whole = gzip.compress(as_jsonl(run), compresslevel=6, mtime=0)
+    found.append(Download("trials.jsonl.gz", "everything, histograms too", _uri("application/gzip", whole)))
+    return within_budget(found)
+
+
+def text_download(name: str, about: str, kind: str, data: bytes) -> Download:
+    """Return a text as a file of the media type `kind`, packed if it is long."""
+    if len(data) > MAX_PLAIN_BYTES:
+        return Download(name, about, packed=packed(data), kind=kind)
+    return Download(name, about, uri=_uri(kind, data))
+
+
+def within_budget(wanted: Iterable[Download]) -> tuple[Download, ...]:
+    """Return the files that have room in a page, the first first."""
+    room, found = MAX_DOWNLOADS_BYTES, []
+    for download in wanted:
+        size = len(download.uri) + len(download.packed)
+        if size <= room:
+            room -= size
+            found.append(download)
+    return tuple(found)
 
 
 def as_jsonl(run: Run) -> bytes:
@@ -167,11 +184,11 @@ def _flat(trial: Trial) -> dict[str, object]:
         "errors": sum(trial.errors.values()),
         "latency_us_p50": _known(p50),
         "latency_us_p99": _known(p99),
-        "server_cpu_us": trial.server_cpu_us,
-        "generator_cpu_us": trial.generator_cpu_us,
-        "neighbour_cpu_us": trial.neighbour_cpu_us,
-        "pace_us": "" if trial.pace_us is None else trial.pace_us,
-        "slowness": trial.slowness,
+        "server_cpu_us": round(trial.server_cpu_us, 1),
+        "generator_cpu_us": round(trial.generator_cpu_us, 1),
+        "neighbour_cpu_us": round(trial.neighbour_cpu_us, 1),
+        "pace_us": "" if trial.pace_us is None else round(trial.pace_us, 1),
+        "slowness": round(trial.slowness, 4),
         "rss_bytes": trial.rss_bytes,
         "handshakes_full": trial.handshakes.full,
         "handshakes_resumed": trial.handshakes.resumed,

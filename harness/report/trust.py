@@ -333,25 +333,22 @@ def _answer(found: Trust) -> str:
 
 
 def _plot(cells: Sequence[Noise], names: Names) -> Plot:
-    dots = [
-        charts.Dot(
+    spreads = [
+        charts.Spread(
             line=SCENARIO_WORDS.get(noise.condition.scenario, noise.condition.scenario),
             series=names.label(noise.contender),
-            value=round(100 * deviation, 3),
-            low=math.nan,
-            high=math.nan,
-            said=f"{names.label(noise.contender)}, {_condition_words(noise.condition)}, block {block + 1}: "
-            f"{words.significant(100 * deviation)} %",
+            about=f"{names.label(noise.contender)}, {_condition_words(noise.condition)}",
+            blocks=tuple(block + 1 for block, _ in noise.deviations),
+            values=tuple(round(100 * deviation, 2) for _, deviation in noise.deviations),
         )
         for noise in cells
         if noise.blocks > 1
-        for block, deviation in noise.deviations
     ]
     contenders = list(dict.fromkeys(noise.contender for noise in cells))
     return Plot(
         name="plot-trust",
         caption="Every trial's server CPU per request against the mean of its kind, %",
-        spec=charts.strips(dots, series(contenders, names), title="off the mean of its kind, %"),
+        spec=charts.strips(spreads, series(contenders, names), title="off the mean of its kind, %"),
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 
 from harness.report import page
-from harness.report.provenance import MAX_DOWNLOAD_BYTES, Download, as_csv
+from harness.report.provenance import Download, as_csv, text_download, within_budget
 from harness.report.side_by_side import as_json, sections
 from harness.report.side_by_side.changes import SideBySide
 
@@ -29,28 +28,15 @@ def render(beside: SideBySide) -> str:
         costs=(),
         costs_left_out=0,
         trust=(),
-        downloads=tuple(_downloads(beside)),
+        downloads=within_budget(_downloads(beside)),
         beside="The trials.jsonl of each run stands in its folder.",
     )
 
 
 def _downloads(beside: SideBySide) -> Iterator[Download]:
-    """Yield the comparison, and each run's trials, as files in the page; what would make it too heavy is left out."""
+    """Yield the comparison, and each run's trials, as files in the page."""
     text = json.dumps(as_json.report(beside), indent=2, ensure_ascii=False, allow_nan=False)
-    left = MAX_DOWNLOAD_BYTES
-    for name, about, kind, data in (
-        ("comparison.json", "everything here, as numbers", "application/json", text.encode()),
-        *(
-            (
-                f"trials-{side.letter}.csv",
-                f"one line a trial of {side.letter}",
-                "text/csv",
-                as_csv(side.found.run.trials),
-            )
-            for side in beside.sides
-        ),
-    ):
-        uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-        if len(uri) <= left:
-            left -= len(uri)
-            yield Download(name, about, uri)
+    yield text_download("comparison.json", "everything here, as numbers", "application/json", text.encode())
+    for side in beside.sides:
+        about = f"one line a trial of {side.letter}"
+        yield text_download(f"trials-{side.letter}.csv", about, "text/csv", as_csv(side.found.run.trials))

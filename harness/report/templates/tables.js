@@ -168,14 +168,16 @@
     }
   };
 
-  for (const table of document.querySelectorAll("table.data")) {
+  const equip = (table) => {
     if (!table.dataset.order && linesOf(table).length > 1) makeSortable(table);
     const around = table.closest(".scroll");
     const place = document.createElement("div");
     place.className = "take-along";
     place.append(tools(table, table.dataset.name ?? around.id, ""));
     around.after(place);
-  }
+  };
+  for (const table of document.querySelectorAll("table.data")) equip(table);
+  addEventListener("unpacked", (event) => event.target.querySelectorAll("table.data").forEach(equip)); // by page.js
   for (const place of document.querySelectorAll(".take-along[data-tables]")) {
     const titles = { decision: "This table:", costs: "The costs:" };
     for (const name of place.dataset.tables.split(" ")) {

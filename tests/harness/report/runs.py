@@ -35,6 +35,19 @@ def crowded_plan(*, blocks: int = 6, window_s: float = 0.1) -> Plan:
     return replace(plan, cells=tuple(cells))
 
 
+def everything_plan(*, window_s: float = 0.25) -> Plan:
+    """Return the full plan with every deployment in each of its cells, not only in some of them."""
+    plan = replace(synthetic.plan("full"), window_s=window_s)
+    kinds = dict.fromkeys(
+        replace(cell, server=replace(cell.server, deployment=FLASK)) for cell in plan.cells if is_choice(cell)
+    )
+    cells = [
+        replace(cell, server=replace(cell.server, deployment=name)) for name in synthetic.DEPLOYMENTS for cell in kinds
+    ]
+    checks = [cell for cell in plan.cells if not is_choice(cell)]
+    return replace(plan, cells=(*cells, *checks))
+
+
 def is_choice(cell: Cell) -> bool:
     """Say whether a cell is no part of the bench's check of itself."""
     return not (cell.server.twin or cell.server.added_cpu_us or cell.server.added_delay_ms)

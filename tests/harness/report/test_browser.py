@@ -9,22 +9,17 @@ import pytest
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Tab
 
-from harness.handshakes.figures import append_block
 from harness.report.decisions import NEEDS
 from harness.report.page import write_report
 from harness.words import TIMES
 from tests.harness import synthetic
-from tests.harness.handshakes.synthetic_blocks import blocks
 from tests.harness.report.browsing import SIZES, Scheme, opened
 from tests.harness.report.runs import QUART, crowded_costs, crowded_plan, hostile_run, quick_run, without
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = synthetic.write(tmp_path_factory.mktemp("run"), quick_run())
-    for block in blocks():
-        append_block(folder, block)
-    return write_report(folder)
+def report(quick_page: Path) -> Path:
+    return quick_page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
