@@ -31,6 +31,7 @@ CHECKS = (  # about four and a half hours in all
     "starting",
     "stall",
     "starved",
+    "report_page",
     "killed",
     "open_load",
     "round_trips",
