@@ -18,7 +18,7 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from benchmarks.tries import Tries, parser
-from harness.report import write_report
+from harness.report.page import write_report
 from tests.harness import synthetic
 from tests.harness.report.browsing import SIZES, chromium
 from tests.harness.report.runs import crowded_costs, everything_plan
