@@ -33,6 +33,8 @@ from harness.statistics import Interval
 COSTS_SHOWN = 3  # the others stand in their section
 NARROWEST = 1.15  # the strip of intervals reaches at least this far from 1 on both sides
 PER_REQUEST = " a request"
+PER_CONNECTION = " a connection"  # with the one request on it
+NEW_CONNECTIONS = frozenset({Scenario.FULL_HANDSHAKE, Scenario.RESUMED_HANDSHAKE})
 NAMED_ASIDE = 2  # deployments without a figure, by name; the others are counted
 NAMED_FAILING = 4
 
@@ -254,7 +256,7 @@ def _detail(decision: Decision, measured: Measured) -> str:
 def _against(decision: Decision, runner_up: Rival | None, measured: Measured) -> str:
     if runner_up is None:
         return ""
-    figure = _figure(decision, runner_up.standing, measured).removesuffix(PER_REQUEST)
+    figure = _figure(decision, runner_up.standing, measured).removesuffix(PER_REQUEST).removesuffix(PER_CONNECTION)
     if decision.need.scenario is Scenario.SLOW_IO:
         return f"{set_up(runner_up.contender)}; {figure}"
     return figure
@@ -268,7 +270,9 @@ def _figure(decision: Decision, standing: Standing, measured: Measured) -> str:
         return said
     if measure is THROUGHPUT:
         return f"{said}, p99 {words.microseconds(measured.latency(standing.contender, condition, 99).whole)}"
-    return f"p99 {said}" if measure.advantage.endswith("p99") else f"{said}{PER_REQUEST}"
+    if measure.advantage.endswith("p99"):
+        return f"p99 {said}"
+    return f"{said}{PER_CONNECTION if decision.need.scenario in NEW_CONNECTIONS else PER_REQUEST}"
 
 
 def _aside(decision: Decision) -> Iterator[str]:
