@@ -126,7 +126,7 @@ def main(outcome: str, arguments: list[str]) -> int:
                 command,
                 RealLab=lambda _state, _pinning: lab,
                 choose_display=lambda *_: Teller(),
-                write_and_show=lambda _folder: None,
+                write_and_show=lambda _folder, **_: None,
             )
         )
         if kind in MOMENTS:
