@@ -71,7 +71,7 @@ class Schedule:
             yield round(number * between_ns)  # a product, not a sum: no error adds up
 
     def _at_random(self) -> Iterator[int]:
-        draw = random.Random(f"{self.seed} of worker {self.index}").random  # noqa: S311 - arrivals that can be repeated
+        draw = random.Random(f"{self.seed} of worker {self.index}").random  # noqa: S311 - no secret: it can be repeated
         period_ns, log = self.period_ns, math.log
         due_ns = 0.0
         while True:

@@ -6,7 +6,7 @@ request costs the generator. Here a request is one send, one poll, one receive.
 What may surprise a reader:
 - `SSLObject.read` gives one record. Head and body may come in two, a record may come in pieces, tickets come before
   any answer: read until the answer is whole or TLS wants more.
-- The receive buffers are shared by all connections: nothing lets another greenlet run between filling and using them.
+- The receive buffer is shared by all connections: nothing lets another greenlet run between filling and using it.
 - `exchange` is written out where functions of its own would read better: a call of each would take 5 % of a request.
 """
 
@@ -27,10 +27,9 @@ from bench._target import Target
 from bench._wire import Traffic, Wire
 
 _RECORD: Final = 16_384  # the most plain text in one TLS record, RFC 8446 section 5.1
-# Not made for each answer: malloc would get such large pieces from the kernel, and give them back, many times a second.
+# Not made for each answer: malloc would get such a large piece from the kernel, and give it back, many times a second.
 _RECEIVED = bytearray(65_536)
 _RECEIVED_VIEW = memoryview(_RECEIVED)
-_PLAIN_TEXT = bytearray(_RECORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,7 @@ class _Tls:
         self._wire = wire
         self.incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self.incoming, self._outgoing, server_hostname=server_name, session=session)
-        # SSLObject's own methods are Python that calls these two, which takes as long as the encryption. Every CPython
-        # that runs this has the attribute; typeshed leaves it out because it is private.
-        native = self._object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - the hot path, see above
-        self.write, self.read = native.write, native.read
+        self.write, self.read = self._object.write, self._object.read
         self.to_send = self._outgoing.read  # what `write` made of it
 
     @property
@@ -111,7 +107,7 @@ class Connection:
     ) -> None:
         """Connect and, where the target has it, begin TLS. Raises ConnectError, HandshakeError, DeadlineError."""
         self._wire = Wire(target.addresses, deadlines, traffic)
-        self.pieces: list[bytearray] = []
+        self.pieces: list[bytes | bytearray] = []
         self._answers = Answers()
         self.bodies = self._answers.bodies
         self._tls: _Tls | None = None
@@ -153,10 +149,10 @@ class Connection:
                     incoming.write(_RECEIVED_VIEW[:count])
                     try:
                         while incoming.pending:
-                            if not (count := tls.read(_RECORD, _PLAIN_TEXT)):  # close_notify
+                            if not (data := tls.read(_RECORD)):  # close_notify
                                 self._ended()
                                 break
-                            pieces.append(data := _PLAIN_TEXT[:count])
+                            pieces.append(data)
                             answers.feed(data)
                     except ssl.SSLWantReadError:  # a ticket, or the first part of a record
                         continue

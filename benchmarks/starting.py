@@ -28,9 +28,9 @@ import deployments
 from benchmarks.tries import Tries, parser
 from device_api.ready import ReadyFile
 from device_api.state import StateLayout, read_credentials
+from digest_auth._replay_file import table_path
 
 BENCH = Path(sys.executable).parent / "bench"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has it; what is looked for there has a name of its own
 TARGET = "/restconf/data/ietf-system:system-state"
 READY_S, PROXIED_READY_S, GRACE_S = 3.0, 5.0, 10.0
 PATIENCE_S = 30.0
@@ -68,7 +68,7 @@ def started_and_stopped(name: str, state: Path) -> dict[str, Any]:
         (log,) = [line.removeprefix("log: ") for line in said.splitlines() if line.startswith("log: ")]
         site = Path(log).parent
         left = [f"process {one.pid}" for one in tree if one.is_running()]
-        left += [str(path) for path in (site, SHARED_MEMORY / site.name, ready_file) if path.exists()]
+        left += [str(path) for path in (site, table_path(site.name, None), ready_file) if path.exists()]
     return {
         "ready_s": round(ready_s, 3),
         "answered": answered,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from certs._command_line import _check, _init, _issue, _renew, _self_signed, _show
-from certs._command_line._frame import PROGRAM, main_parser
+from certs._command_line._frame import PROGRAM, Commands, main_parser
 from certs._errors import CertificateError
 
 _DESCRIPTION: Final = f"""\
@@ -25,7 +25,7 @@ of its own: {PROGRAM} issue --help
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, which sets `command` to what is to be run."""
     whole = main_parser(_DESCRIPTION)
-    commands = whole.add_subparsers(prog=whole.prog, metavar="COMMAND", title="commands", required=True)
+    commands = Commands(whole)
     for command in (_init, _issue, _self_signed, _show, _check, _renew):
         command.add(commands)
     return whole

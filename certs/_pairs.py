@@ -144,9 +144,8 @@ def belong_together(public_key: PublicKeyTypes, key: PrivateKeyTypes) -> bool:
     return _public_bytes(public_key) == _public_bytes(key.public_key())
 
 
-def _public_bytes(key: object) -> bytes:
-    # Every key that a certificate can hold has this method; the library's types also know keys that none can.
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined,no-any-return]
+def _public_bytes(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _quoted(path: Path) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from OpenSSL import SSL
+
 _Version = tuple[int, int, int]
 
 _MLKEM: Final = "X25519MLKEM768"
@@ -111,8 +113,6 @@ def _openssl(stack: TlsStack) -> _Version:
         return major, minor, patch if major >= 3 else fix  # since 3.0 `fix` is always 0
     if stack is TlsStack.SYSTEM:
         return _numbers(ctypes.CDLL("libcrypto.so.3").OpenSSL_version_num())
-    from OpenSSL import SSL  # noqa: PLC0415 (50 ms that only this question is worth)
-
     return _numbers(SSL.OPENSSL_VERSION_NUMBER)
 
 

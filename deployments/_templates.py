@@ -1,6 +1,7 @@
 """Rendering of the files that a server is started with, and that its reader can take home.
 
-Every value goes in through a filter, as a literal of the file's language: a path with a quote in it stays a path.
+What may hold any character, a path above all, goes in through a filter, as a literal of the file's language: a path
+with a quote in it stays a path. What goes in as it is has been checked before: names, addresses, numbers.
 """
 
 import json
@@ -20,7 +21,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("deployments", _FOLDER),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 (these are Python files: `py` quotes)
+        autoescape=False,  # noqa: S701 - none of these is HTML: the filters below know each file's language
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 from digest_auth._algorithms import AlgorithmUnavailableError
 from digest_auth._command_line import _add, _check, _list, _password, _remove
-from digest_auth._command_line._frame import PROGRAM, Outcome, main_parser, shown
+from digest_auth._command_line._frame import PROGRAM, Commands, Outcome, main_parser, shown
 from digest_auth._users import UsersFileError
 
 _DESCRIPTION: Final = f"""\
@@ -30,7 +30,7 @@ _INTERRUPTED: Final = 130  # as shells say it: 128 and SIGINT
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, which sets `command` to what is to be run."""
     whole = main_parser(_DESCRIPTION)
-    commands = whole.add_subparsers(prog=whole.prog, metavar="COMMAND", title="commands", required=True)
+    commands = Commands(whole)
     for command in (_add, _password, _remove, _list, _check):
         command.add(commands)
     return whole

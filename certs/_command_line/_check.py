@@ -15,7 +15,6 @@ from certs._command_line._frame import (
     WRONG,
     Commands,
     Outcome,
-    add_command,
     add_folder,
     days,
     state_option,
@@ -42,9 +41,7 @@ Exit status: 0 all fine; 1 something is wrong, and each line says what to do; 2 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "check", _run, summary="find what is wrong, and say what to do", description=_DESCRIPTION
-    )
+    parser = commands.add("check", _run, summary="find what is wrong, and say what to do", description=_DESCRIPTION)
     parser.add_argument("targets", nargs="*", metavar="FILE|DIR|HOST:PORT", help="what to check instead of the folder")
     parser.add_argument(
         "--days",

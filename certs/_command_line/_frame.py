@@ -33,8 +33,6 @@ class Outcome:
 
 Command: TypeAlias = Callable[[argparse.Namespace], Outcome]
 
-Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 (argparse has no public name for it)
-
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything else here does; shows examples before options."""
@@ -58,17 +56,23 @@ def main_parser(description: str) -> Parser:
     return Parser(prog=PROGRAM, usage=f"{PROGRAM} COMMAND …", description=description, formatter_class=_Layout)
 
 
-def add_command(commands: "Commands", name: str, run: Command, *, summary: str, description: str) -> Parser:
-    """Add a command; `description` opens its help and holds its examples."""
-    parser = commands.add_parser(
-        name,
-        usage=f"{PROGRAM} {name} [options]",
-        help=summary,
-        description=description,
-        formatter_class=_Layout,
-    )
-    parser.set_defaults(command=run)
-    return parser
+class Commands:
+    """The commands of a program."""
+
+    def __init__(self, whole: Parser) -> None:
+        self._parsers = whole.add_subparsers(prog=whole.prog, metavar="COMMAND", title="commands", required=True)
+
+    def add(self, name: str, run: Command, *, summary: str, description: str) -> Parser:
+        """Add a command; `description` opens its help and holds its examples."""
+        parser = self._parsers.add_parser(
+            name,
+            usage=f"{PROGRAM} {name} [options]",
+            help=summary,
+            description=description,
+            formatter_class=_Layout,
+        )
+        parser.set_defaults(command=run)
+        return parser
 
 
 def add_folder(parser: Parser) -> None:

@@ -6,7 +6,6 @@ from certs._command_line._frame import (
     PROGRAM,
     Commands,
     Outcome,
-    add_command,
     add_folder,
     day,
     quoted,
@@ -31,7 +30,7 @@ browsers, curl, Python and the system: docs/certificates-local.md.
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    add_folder(add_command(commands, "init", _run, summary="make a CA, unless there is one", description=_DESCRIPTION))
+    add_folder(commands.add("init", _run, summary="make a CA, unless there is one", description=_DESCRIPTION))
 
 
 def _run(options: argparse.Namespace) -> Outcome:

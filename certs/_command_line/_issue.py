@@ -9,7 +9,6 @@ from certs._command_line._frame import (
     PROGRAM,
     Commands,
     Outcome,
-    add_command,
     add_folder,
     add_force,
     add_kind,
@@ -43,8 +42,8 @@ only the signature, the key and the names count; it gets chain.pem and no key.
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "issue", _run, summary="issue a certificate for a server or a client", description=_DESCRIPTION
+    parser = commands.add(
+        "issue", _run, summary="issue a certificate for a server or a client", description=_DESCRIPTION
     )
     add_names(parser, default=f"{', '.join(LOOPBACK_NAMES)}; a client's: none; with --csr: the request's")
     add_kind(parser, None, shown=KeyKind.ECDSA_P256.value)

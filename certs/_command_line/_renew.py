@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from certs._command_line._frame import FINE, PROGRAM, WRONG, Commands, Outcome, add_command, add_folder, days
+from certs._command_line._frame import FINE, PROGRAM, WRONG, Commands, Outcome, add_folder, days
 from certs._errors import CertificateError
 from certs._layout import Layout, changing
 from certs._renewal import Renewal, State, Terms, renew, to_renew
@@ -27,7 +27,7 @@ due that could not be renewed, and who must see to it, or the hook failed; 2 mis
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(commands, "renew", _run, summary="prolong what ends soon", description=_DESCRIPTION)
+    parser = commands.add("renew", _run, summary="prolong what ends soon", description=_DESCRIPTION)
     parser.add_argument(
         "names", nargs="*", metavar="NAME|DIR", help="kind, client or folder to renew instead of all in the folder"
     )
@@ -56,7 +56,8 @@ def _run(options: argparse.Namespace) -> Outcome:
     lines = list(_lines(renewals, quiet=not (options.verbose or sys.stdout.isatty())))
     status = WRONG if any(renewal.state is State.FAILED for renewal in renewals) else FINE
     if options.deploy_hook and any(renewal.state is State.RENEWED for renewal in renewals):
-        hook = subprocess.run(options.deploy_hook, shell=True, check=False)  # noqa: S602 (a shell's line, as certbot's)
+        # As certbot's hooks are: a line for a shell, from whoever typed the command, and nothing else goes into it.
+        hook = subprocess.run(options.deploy_hook, shell=True, check=False)  # noqa: S602 - see above
         if hook.returncode != 0:
             lines.append(f"FAILED   the hook `{options.deploy_hook}` ended with {hook.returncode}; run it by hand")
             status = WRONG

@@ -9,7 +9,6 @@ from certs._command_line._frame import (
     PROGRAM,
     Commands,
     Outcome,
-    add_command,
     add_force,
     add_kind,
     add_names,
@@ -41,8 +40,8 @@ to trust this very file, and again at each renewal; `init` and `issue` do better
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "self-signed", _run, summary="the openssl line of the guides, made good", description=_DESCRIPTION
+    parser = commands.add(
+        "self-signed", _run, summary="the openssl line of the guides, made good", description=_DESCRIPTION
     )
     add_names(parser, default=", ".join(LOOPBACK_NAMES))
     add_kind(parser, KeyKind.RSA_4096)

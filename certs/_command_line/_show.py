@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from cryptography import x509
 
-from certs._command_line._frame import PROGRAM, Commands, Outcome, add_command, add_folder, quoted, state_option
+from certs._command_line._frame import PROGRAM, Commands, Outcome, add_folder, quoted, state_option
 from certs._description import days_left, facts
 from certs._errors import CertificateError
 from certs._layout import Layout
@@ -31,9 +31,7 @@ _Found: TypeAlias = Sequence[tuple[Path, x509.Certificate]]
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "show", _run, summary="list certificates and their validity", description=_DESCRIPTION
-    )
+    parser = commands.add("show", _run, summary="list certificates and their validity", description=_DESCRIPTION)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="PEM file to show instead of the folder")
     parser.add_argument("--json", action="store_true", help="for programs")
     add_folder(parser)

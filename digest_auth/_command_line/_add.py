@@ -8,7 +8,6 @@ from digest_auth._command_line._frame import (
     Commands,
     Outcome,
     add_algorithms,
-    add_command,
     add_user,
     existing_text,
     wanted_name,
@@ -33,9 +32,7 @@ leaves the others, with the password from before. Without an MD5 line, it would 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "add", _run, summary="add a user", usage="FILE USER [options]", description=_DESCRIPTION
-    )
+    parser = commands.add("add", _run, summary="add a user", usage="FILE USER [options]", description=_DESCRIPTION)
     add_user(parser)
     add_password_source(parser, new=True)
     add_algorithms(parser)

@@ -12,7 +12,6 @@ from digest_auth._command_line._frame import (
     PROGRAM,
     Commands,
     Outcome,
-    add_command,
     add_user,
     existing_text,
     wanted_name,
@@ -37,8 +36,7 @@ Exit status: 0 fine, or the password is right; 1 something is wrong, or the pass
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands,
+    parser = commands.add(
         "check",
         _run,
         summary="find what is wrong with the file, or with a password",

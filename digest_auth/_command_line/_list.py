@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from digest_auth._command_line._frame import PROGRAM, Commands, Outcome, add_command, composed, existing_text, shown
+from digest_auth._command_line._frame import PROGRAM, Commands, Outcome, composed, existing_text, shown
 from digest_auth._users_editing import UsersText
 
 _DESCRIPTION = f"""\
@@ -20,9 +20,7 @@ _HEADINGS: Final = ("USER", "REALM", "ALGORITHMS")
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "list", _run, summary="show who there is", usage="FILE [options]", description=_DESCRIPTION
-    )
+    parser = commands.add("list", _run, summary="show who there is", usage="FILE [options]", description=_DESCRIPTION)
     parser.add_argument("--realm", metavar="REALM", help="show the users of this realm alone")
 
 

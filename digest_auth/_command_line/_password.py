@@ -8,7 +8,6 @@ from digest_auth._command_line._frame import (
     Commands,
     Outcome,
     add_algorithms,
-    add_command,
     add_user,
     existing_text,
     wanted_name,
@@ -30,8 +29,7 @@ an algorithm that is not asked for, or not known here, go.
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands,
+    parser = commands.add(
         "password",
         _run,
         summary="give a user another password",

@@ -7,7 +7,6 @@ from digest_auth._command_line._frame import (
     PROGRAM,
     Commands,
     Outcome,
-    add_command,
     add_user,
     existing_text,
     narrowed,
@@ -29,8 +28,8 @@ Removes all lines of the user in the realm, and says which.
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "remove", _run, summary="remove a user", usage="FILE USER [options]", description=_DESCRIPTION
+    parser = commands.add(
+        "remove", _run, summary="remove a user", usage="FILE USER [options]", description=_DESCRIPTION
     )
     add_user(parser)
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.werkzeug_findings import FINDINGS, find
+from benchmarks.findings import question
+from benchmarks.findings.werkzeug import FINDINGS, find
 from tests.docs.pages import ROOT
 
 pytestmark = pytest.mark.end_to_end
@@ -25,7 +26,6 @@ def test_the_table() -> None:
     said = {row[0]: row[1:] for row in ROW.findall(PAGE)}
     with ThreadPoolExecutor(len(COLUMNS) * len(FINDINGS)) as pool:  # most of the time each of them waits
         asked = {finding: [pool.submit(find, finding, which) for which in COLUMNS] for finding in FINDINGS}
-    for answers in asked.values():
-        question = answers[0].result()[0]
-        found = [SECONDS.sub("after some s", each.result()[1]) for each in answers]
-        assert found == [SECONDS.sub("after some s", cell) for cell in said[question]], question
+    for finding, answers in asked.items():
+        found = [SECONDS.sub("after some s", each.result()) for each in answers]
+        assert found == [SECONDS.sub("after some s", cell) for cell in said[question(finding)]], question(finding)

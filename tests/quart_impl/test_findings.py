@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.hypercorn_findings import FINDINGS, Server, find
+from benchmarks.findings import question
+from benchmarks.findings.hypercorn import FINDINGS, Server, find
 from tests.docs.pages import ROOT
 
 pytestmark = pytest.mark.end_to_end
@@ -24,16 +25,16 @@ def test_the_table(column: int, which: str) -> None:
     said = {row[0]: row[column] for row in ROW.findall(PAGE)}
 
     def ask(finding: Callable[[Server], str]) -> tuple[str, str]:
-        return find(finding, which)
+        return question(finding), find(finding, which)
 
     with ThreadPoolExecutor(6) as pool:  # most of the time each of them waits for what does not come
         found = dict(pool.map(ask, FINDINGS))
-    for question, answer in found.items():
+    for asked, answer in found.items():
         size = SIZE.fullmatch(answer)
         if size is None:
-            assert said[question] == answer, question
+            assert said[asked] == answer, asked
         else:  # by and large
-            expected = SIZE.fullmatch(said[question])
+            expected = SIZE.fullmatch(said[asked])
             assert expected is not None
-            assert int(size[1]) <= 1.5 * int(expected[1]) + 10, question
+            assert int(size[1]) <= 1.5 * int(expected[1]) + 10, asked
     assert len(found) == len(FINDINGS)

@@ -1,110 +1,40 @@
 """What a TLS server of ASGI apps does when it is used in bad faith. docs/hypercorn.md has the answers, side by side.
 
-Of Hypercorn as it comes, or with `own` of quart_impl.server. For Hypercorn it needs nothing else of this project:
-hypercorn, which brings h2, and openssl for a certificate. Each finding is a function: its docstring is the question,
-what it returns is the answer.
+Of Hypercorn as it comes, or with `own` of quart_impl.server. It needs hypercorn, which brings h2, and openssl for a
+certificate.
 
-    python benchmarks/hypercorn_findings.py [own]
+    python -m benchmarks.findings.hypercorn [own]
 """
 
-import asyncio
 import contextlib
 import re
-import signal
 import socket
 import ssl
-import subprocess
 import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
 
-if TYPE_CHECKING:
-    from hypercorn.typing import Scope
+from benchmarks.findings import Served, served, tell
 
-PATIENCE_S: Final = 2.0  # the server's, wherever it can be told
 WAIT_S: Final = 9.0  # ours: what has not come by then does not come
 HOST: Final = b"Host: localhost\r\n"
-CERTIFICATE: Final = (
-    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout"
-)
 OLD_HELLO: Final = bytes.fromhex(f"160302002d010000290302{'00' * 32}000002c0130100")  # TLS 1.1, one cipher suite
-
-running: Final[Counter[str]] = Counter()  # requests that the app waits in, by path
-
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-
-
-async def app(scope: "Scope", receive: Receive, send: Send) -> None:
-    """Answer with the method, at /late after a while; only /read reads a body; /wait and /flow are endless."""
-    if scope["type"] != "http":
-        return
-    path, said = scope["path"], scope["method"].encode()
-    running[path] += path in {"/wait", "/flow", "/late"}
-    try:
-        if path == "/read":
-            while (await receive()).get("more_body"):
-                pass
-        if path == "/late":
-            await asyncio.sleep(0.5)
-        while path == "/wait" and (await receive())["type"] != "http.disconnect":
-            pass
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        while path == "/flow":
-            await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
-        said = str(running.total()).encode() if path == "/running" else said
-        await send({"type": "http.response.body", "body": said, "more_body": path == "/broken"})
-    finally:
-        running[path] -= path in {"/wait", "/flow", "/late"}
-
-
-async def serve_hypercorn(port: int, key: str) -> None:
-    """Hypercorn, with every timeout that it has."""
-    from hypercorn import Config  # noqa: PLC0415 (only one of the two servers is loaded: its memory is measured)
-    from hypercorn.asyncio import serve  # noqa: PLC0415 (only one of the two servers is loaded)
-
-    config = Config.from_mapping(
-        bind=f"127.0.0.1:{port}",
-        certfile=key,
-        keyfile=key,
-        keep_alive_timeout=PATIENCE_S,
-        ssl_handshake_timeout=PATIENCE_S,
-    )
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await serve(app, config, shutdown_trigger=stop.wait)
-
-
-def serve_own(port: int, key: str) -> None:
-    """The server that this project has around Hypercorn's HTTP."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from quart_impl.server import ALPN, Limits, serve  # noqa: PLC0415 (only one of the two servers is loaded)
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(key)
-    context.set_alpn_protocols(ALPN)
-    limits = Limits(
-        handshake_s=PATIENCE_S, head_s=PATIENCE_S, idle_s=PATIENCE_S, body_idle_s=PATIENCE_S, send_idle_s=PATIENCE_S
-    )
-    serve(app, socket.create_server(("127.0.0.1", port)), tls=context, limits=limits)
 
 
 class Server:
     """One that runs, and its clients."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, clients: contextlib.ExitStack) -> None:
-        self.process = process
-        self.port = port
-        self.log = log
+    def __init__(self, served: Served, clients: contextlib.ExitStack) -> None:
+        self.process = served.process
+        self.port = served.port
+        self.log = served.log
         self._clients = clients  # closes them all in the end
 
     def plain(self) -> socket.socket:
@@ -379,52 +309,12 @@ FINDINGS: Final = (
 )
 
 
-@contextlib.contextmanager
-def serving(which: str) -> Iterator[Server]:
-    """Run a server until the block ends."""
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as clients:
-        key, certificate = Path(name) / "key.pem", Path(name) / "certificate.pem"
-        subprocess.run([*CERTIFICATE.split(), key, "-out", certificate], check=True, capture_output=True)
-        with key.open("ab") as both:
-            both.write(certificate.read_bytes())
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        log = Path(name) / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, __file__, "serve", which, str(port), str(key)],
-                stdout=subprocess.DEVNULL,
-                stderr=output,
-            )
-        try:
-            server = Server(process, port, log, clients)
-            while process.poll() is None:
-                with contextlib.suppress(OSError), server.plain():
-                    break
-                time.sleep(0.05)
-            yield server
-        finally:
-            process.kill()
-            process.wait()
-
-
-def find(finding: Callable[[Server], str], which: str) -> tuple[str, str]:
-    """Ask one of FINDINGS of a server of its own; returns question and answer."""
-    with serving(which) as server:
-        return (finding.__doc__ or "").rstrip("."), finding(server)
-
-
-def main(which: str) -> None:
-    """Find out, and say so."""
-    for finding in FINDINGS:
-        question, answer = find(finding, which)
-        print(f"| {question} | {answer} |", flush=True)
+def find(finding: Callable[[Server], str], which: str) -> str:
+    """Ask one of FINDINGS of a server of its own, `hypercorn` or `own`; return the answer."""
+    with served(f"serve_{which}") as server, contextlib.ExitStack() as clients:
+        return finding(Server(server, clients))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] != ["serve"]:
-        main(sys.argv[1] if sys.argv[1:] else "hypercorn")
-    elif sys.argv[2] == "own":
-        serve_own(int(sys.argv[3]), sys.argv[4])
-    else:
-        asyncio.run(serve_hypercorn(int(sys.argv[3]), sys.argv[4]))
+    of = sys.argv[1] if sys.argv[1:] else "hypercorn"
+    tell(FINDINGS, lambda finding: find(finding, of))

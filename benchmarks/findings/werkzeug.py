@@ -1,27 +1,24 @@
 """How Werkzeug's threaded server with an ssl_context comes to wait for one client. docs/deployments.md has the answers.
 
 Of Werkzeug as it comes, and with one of two changes: handshakes in the threads of the connections, or a longer listen
-queue. It needs nothing else of this project: werkzeug, openssl for a certificate, and Linux, since other kernels drop
-other packets. Each finding is a function: its docstring is the question, what it returns is the answer.
+queue. It needs werkzeug, openssl for a certificate, and Linux, since other kernels drop other packets.
 
-    python benchmarks/werkzeug_findings.py [comes|threads|queue]
+    python -m benchmarks.findings.werkzeug [comes|threads|queue]
 """
 
 import contextlib
-import logging
 import selectors
 import socket
 import ssl
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from benchmarks.findings import served, tell
 
 QUEUE: Final = 129  # Linux takes one more than the 128 that werkzeug.serving.LISTEN_QUEUE says
 CROWD: Final = 60  # who find the queue full
@@ -35,37 +32,6 @@ AGAIN_S: Final = 8.0  # longer is not waited for it: where nothing is dropped, n
 ESTABLISHED: Final = 1
 LATER: Final = 10  # clients that come after that, one every half second
 REQUEST: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-CERTIFICATE: Final = (
-    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout"
-)
-
-
-def app(_environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]) -> Iterable[bytes]:
-    """Answer at once."""
-    start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
-
-
-def serve(which: str, port: int, key: str) -> None:
-    """As `app.run(ssl_context=…)` of Flask does; `threads` and `queue` are each one change to that."""
-    from werkzeug.serving import ThreadedWSGIServer  # noqa: PLC0415 (the clients do without it)
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(key)
-
-    class HandshakesInThreads(ThreadedWSGIServer):
-        def get_request(self) -> tuple[ssl.SSLSocket, Any]:
-            connection, address = socket.socket.accept(self.socket)
-            return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-
-    class LongQueue(ThreadedWSGIServer):
-        request_queue_size = 1024  # the kernel takes no more than net.core.somaxconn, usually 4096
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    servers = {"comes": ThreadedWSGIServer, "threads": HandshakesInThreads, "queue": LongQueue}
-    servers[which]("127.0.0.1", port, app, ssl_context=context).serve_forever()
-
-
 CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # takes any certificate
 CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE
 
@@ -167,47 +133,12 @@ def dropped_hello(clients: Clients) -> str:
 FINDINGS: Final = (silent_client, dropped_hello)
 
 
-@contextlib.contextmanager
-def serving(which: str) -> Iterator[int]:
-    """Run a server until the block ends; yields its port."""
-    with tempfile.TemporaryDirectory() as name:
-        key, certificate = Path(name) / "key.pem", Path(name) / "certificate.pem"
-        subprocess.run([*CERTIFICATE.split(), key, "-out", certificate], check=True, capture_output=True)
-        with key.open("ab") as both:
-            both.write(certificate.read_bytes())
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        process = subprocess.Popen(
-            [sys.executable, __file__, "serve", which, str(port), str(key)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.05)
-            yield port
-        finally:
-            process.kill()
-            process.wait()
-
-
-def find(finding: Callable[[Clients], str], which: str) -> tuple[str, str]:
-    """Ask one of FINDINGS of a server of its own; returns question and answer."""
-    with serving(which) as port, contextlib.ExitStack() as stack:
-        return (finding.__doc__ or "").rstrip("."), finding(Clients(port, stack))
-
-
-def main(which: str) -> None:
-    """Find out, and say so."""
-    for finding in FINDINGS:
-        question, answer = find(finding, which)
-        print(f"| {question} | {answer} |", flush=True)
+def find(finding: Callable[[Clients], str], which: str) -> str:
+    """Ask one of FINDINGS of a server of its own, `comes`, `threads` or `queue`; return the answer."""
+    with served("serve_werkzeug", which) as server, contextlib.ExitStack() as stack:
+        return finding(Clients(server.port, stack))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        serve(sys.argv[2], int(sys.argv[3]), sys.argv[4])
-    else:
-        main(sys.argv[1] if sys.argv[1:] else "comes")
+    of = sys.argv[1] if sys.argv[1:] else "comes"
+    tell(FINDINGS, lambda finding: find(finding, of))
