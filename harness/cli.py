@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 import click
@@ -34,7 +33,6 @@ _ONE_LINERS = (
     RecordingError,
 )
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # standard output is a file, its disk full
-_RESULTS: Final = Path("results")  # where `bench run` makes its folders unless it is told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +117,9 @@ class _Commands(click.Group):
 def bench(context: click.Context) -> None:
     """Measure what HTTPS and Digest cost Flask and Quart, and how to serve them best."""
     if context.invoked_subcommand is None:
-        next_steps = import_module("harness.first_steps").next_steps  # reads runs, which needs numpy: for nobody else
-        click.echo(f"{bench.help}\n\n{next_steps(_RESULTS)}")
+        from harness.first_steps import next_steps  # noqa: PLC0415 - reads runs, which takes numpy: for nobody else
+
+        click.echo(f"{bench.help}\n\n{next_steps()}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

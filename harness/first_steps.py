@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from harness.outlines import Outline, outlines
+from harness.outlines import RESULTS, Outline, outlines
 
 _Step: TypeAlias = tuple[str, str]  # what to type, what for
 
@@ -20,7 +20,7 @@ _BEGINNING: Final[Sequence[_Step]] = (
 )
 
 
-def next_steps(results: Path) -> str:
+def next_steps(results: Path = RESULTS) -> str:
     """Return what to do next, of the runs in a folder."""
     runs = [run for run in outlines(results) if run.plan != _CHECKS_ITSELF]
     if not runs:

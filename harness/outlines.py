@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from harness.trials import FILE_NAME, PACKED_NAME, RunHeader, header_from_json
 
+RESULTS: Final = Path("results")  # where `bench run` makes its folders unless it is told otherwise
 REPORT_NAME: Final = "report.html"
 
 

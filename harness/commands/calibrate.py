@@ -21,8 +21,8 @@ from harness.calibration.evaluation import Outcome, evaluate
 from harness.calibration.folder import Kept, read_kept, write_kept
 from harness.calibration.servers import installed_nginx
 from harness.calibration.stall import StallFailedError, measure_stall
-from harness.commands import completing, options
-from harness.commands.explained import ExplainedCommand
+from harness.commands import options
+from harness.commands.explained import KEPT_WHEN_STOPPED, ExplainedCommand
 from harness.commands.run import GUESSED_OVERHEAD_S, TerminatedError, begin, go_on, sigterm_as_interrupt
 from harness.lab import RealLab
 from harness.pinning import Pinning, choose_pinning, stay_off
@@ -54,8 +54,7 @@ _STYLES: Final = {
     statuses={
         0: "all as it should be",
         1: "something is off",
-        130: "Ctrl-C; what finished is kept",
-        143: "SIGTERM; what finished is kept",
+        **KEPT_WHEN_STOPPED,
     },
 )
 @click.option(
@@ -63,13 +62,7 @@ _STYLES: Final = {
 )
 @click.option("--stalls", type=click.IntRange(0, 100), default=STALLS, show_default=True, help="How often; 14 s each.")
 @options.out
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    shell_complete=completing.run_folders,
-    help="Go on with the calibration in DIR.",
-)
+@options.resume
 @options.state
 @click.option("--json", "as_json", is_flag=True, help="Print the checks, and what they were made of, as JSON.")
 @click.pass_context

@@ -14,12 +14,11 @@ import click
 from click.shell_completion import CompletionItem
 
 import deployments
-from harness.outlines import outline, outlines
+from harness.outlines import RESULTS, outline, outlines
 from harness.plan_files import built_in_plans
 
 _Items: TypeAlias = list[CompletionItem[str]]
 
-_RESULTS: Final = Path("results")
 _FILE: Final = "file"  # click's word for: let the shell offer files
 _FOLDER: Final = "dir"
 
@@ -56,7 +55,7 @@ def run_folders(context: click.Context, parameter: click.Parameter, incomplete: 
     Nothing typed: those in results/.
     """
     del context, parameter
-    parent = Path(incomplete.rpartition("/")[0] or ".") if incomplete else _RESULTS
+    parent = Path(incomplete.rpartition("/")[0] or ".") if incomplete else RESULTS
     names = [str(run.folder) for run in reversed(outlines(parent))]
     return _or_else(_FOLDER, incomplete, (name for name in names if name.startswith(incomplete.removeprefix("./"))))
 

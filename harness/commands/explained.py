@@ -21,6 +21,11 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 READER_GONE: Final = 141  # 128 + SIGPIPE: `bench list | head -1`
 TERMINATED: Final = 143  # 128 + SIGTERM
 
+# Of those that measure for minutes.
+KEPT_WHEN_STOPPED: Final[Mapping[int, str]] = {
+    INTERRUPTED: "Ctrl-C; what finished is kept",
+    TERMINATED: "SIGTERM; what finished is kept",
+}
 _BAD_INPUT_SAID: Final = "bad input, one line on standard error"
 _INTERRUPTED_SAID: Final = "Ctrl-C"
 

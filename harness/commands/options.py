@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from harness.commands import completing
+from harness.outlines import RESULTS
+
 state = click.option(
     "--state",
     type=click.Path(path_type=Path),
@@ -16,7 +19,15 @@ state = click.option(
 out = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
+    default=RESULTS,
     show_default=True,
     help="Where a folder for what is measured is made.",
+)
+
+resume = click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    shell_complete=completing.run_folders,
+    help="Go on where the measuring in DIR was stopped.",
 )

@@ -22,7 +22,7 @@ from device_api.state import open_state
 from harness.adaptive import goes_on, most_trials, standings
 from harness.capacity.conducting import search_all
 from harness.commands import completing, options
-from harness.commands.explained import ExplainedCommand
+from harness.commands.explained import KEPT_WHEN_STOPPED, ExplainedCommand
 from harness.commands.report import write_and_show
 from harness.environment import check_same, describe_environment
 from harness.errors import UserError
@@ -54,19 +54,12 @@ class TerminatedError(KeyboardInterrupt):
     ],
     statuses={
         0: "measured, and the report is written",
-        130: "Ctrl-C; what finished is kept",
-        143: "SIGTERM; what finished is kept",
+        **KEPT_WHEN_STOPPED,
     },
 )
 @click.argument("plan_name", metavar="[PLAN]", required=False, shell_complete=completing.plans)
 @options.out
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    shell_complete=completing.run_folders,
-    help="Go on with the run in DIR.",
-)
+@options.resume
 @options.state
 @click.option("--json", "as_json", is_flag=True, help="Print folder, report, findings and decisions as JSON.")
 @click.pass_context

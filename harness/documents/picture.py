@@ -10,6 +10,7 @@ from typing import Final
 from playwright.sync_api import Error, sync_playwright
 
 from harness.errors import UserError
+from harness.outlines import REPORT_NAME
 from harness.report import page
 from harness.report.reading import RunFolder
 from harness.report.writing import write_whole
@@ -26,7 +27,7 @@ def take(found: RunFolder, target: Path) -> None:
     if chromium is None:
         raise UserError("the picture takes chromium, which is not installed", hint="apt install chromium")
     with tempfile.TemporaryDirectory() as folder:
-        report = write_whole(Path(folder) / page.FILE_NAME, page.render(found.run, found.blocks, found.lacks))
+        report = write_whole(Path(folder) / REPORT_NAME, page.render(found.run, found.blocks, found.lacks))
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium, args=list(_QUIET))

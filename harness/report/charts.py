@@ -76,7 +76,7 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Strip:
     """One kind of trial, block by block, on a line that it shares with others."""
 
     line: str
@@ -256,24 +256,24 @@ def family_dots(points: Sequence[FamilyDot], looks: Sequence[Series], *, title: 
     return finished(alt.layer(intervals, values), len(lines) * band)
 
 
-def strips(spreads: Sequence[Spread], looks: Sequence[Series], *, title: str) -> Spec:
+def strips(those: Sequence[Strip], looks: Sequence[Series], *, title: str) -> Spec:
     """Draw a line for each name with all of its figures, each series below the other, around a rule at zero.
 
     There are as many figures as trials: what those of a kind share stands once, and their tooltips are put together
     when they are drawn.
     """
-    lines = list(dict.fromkeys(spread.line for spread in spreads))
+    lines = list(dict.fromkeys(one.line for one in those))
     x_axis = _x_axis(title)
     band = NAME_PX + DOT_PX * len(looks) + 4
     rows = [
         {
-            "line": spread.line,
-            "series": spread.series,
-            "about": spread.about,
-            "block": list(spread.blocks),
-            "value": list(spread.values),
+            "line": one.line,
+            "series": one.series,
+            "about": one.about,
+            "block": list(one.blocks),
+            "value": list(one.values),
         }
-        for spread in spreads
+        for one in those
     ]
     figures = (
         alt.Chart(_data(rows))

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness import words
 from harness.handshakes.comparison import Comparison
+from harness.outlines import REPORT_NAME
 from harness.report import in_memory, page, side_by_side, summary
 from harness.report.formats import as_json as run_as_json
 from harness.report.formats import as_markdown, as_text
@@ -49,7 +50,7 @@ def deliver(folders: Sequence[Path], form: Format, output: Path | None) -> None:
 def deliver_page(folder: Path, output: Path | None = None, *, as_json: bool = False) -> None:
     """Write a run's page; print what it says first, and where it is, as lines or as JSON. Raises UserError."""
     found = read_folder(folder)
-    target = output or found.folder / page.FILE_NAME
+    target = output or found.folder / REPORT_NAME
     write_whole(target, page.render(found.run, found.blocks, found.lacks))
     alone = in_memory.finding(Comparison(found.blocks))
     findings = [as_text.plain(finding) for finding in [*summary.findings(found.run), *([alone] if alone else [])]]

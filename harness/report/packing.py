@@ -1,4 +1,4 @@
-"""What is too long to stand in the page as it is: zlib, which `templates/page.js` unpacks."""
+"""What is too long to stand in the page as it is: zlib, which `templates/packing.js` unpacks."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from harness.costs import costs
 from harness.handshakes.comparison import Comparison
 from harness.handshakes.figures import Block
 from harness.measured import Measured
+from harness.outlines import REPORT_NAME
 from harness.report import (
     abilities,
     bending,
@@ -47,14 +48,13 @@ from harness.report.writing import write_whole
 from harness.trials import Run
 from harness.words import Said
 
-FILE_NAME = "report.html"
 LONGEST_UNPACKED = 200  # rows of a table, above which it is packed: packed they take a tenth
 
 
 def write_report(folder: Path) -> Path:
     """Write folder/report.html from folder/trials.jsonl, whole or not at all. UserError if that cannot be read."""
     found = read_folder(folder)
-    return write_whole(found.folder / FILE_NAME, render(found.run, found.blocks, found.lacks))
+    return write_whole(found.folder / REPORT_NAME, render(found.run, found.blocks, found.lacks))
 
 
 def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) -> str:
@@ -103,9 +103,9 @@ def render(run: Run, blocks: Sequence[Block] = (), lacks: Sequence[str] = ()) ->
 def lay_out(sections: Sequence[Section], **said: Any) -> str:  # noqa: ANN401 - the template's own variables
     """Put sections, and what stands above them, into a whole page: style, scripts and their policy come with it."""
     style = _asset("page.css") + _asset("tables.css") + _asset("what_if.css")
-    library = plot_library() if any(section.has_plots for section in sections) else ""
-    panel = _asset("what_if.js") if said.get("panel") else ""
-    scripts = [text for text in (library, _asset("page.js"), _asset("tables.js"), panel) if text]
+    library = [plot_library()] if any(section.has_plots for section in sections) else []
+    names = ["packing", "paper", "plots", "tables", *(["what_if"] if said.get("panel") else []), "links"]
+    scripts = [*library, *(_asset(f"{name}.js") for name in names)]
     return (
         _environment()
         .get_template("page.html.j2")

@@ -84,7 +84,7 @@ def trust(measured: Measured) -> Trust:
     reasons = [reason for trial in measured.aside for reason in reasons_of(trial) if GENERATOR_LIMIT not in reason]
     windows = [trial for trial in measured.sound if trial.window_s > 0]
     cpus = max(len(run.header.environment.get("server_cpus") or [0]), 1)
-    spreads = [noise.cpu for noise in noises(measured) if math.isfinite(noise.cpu)]
+    rows = [noise.cpu for noise in noises(measured) if math.isfinite(noise.cpu)]
     return Trust(
         trials=len(run.trials),
         used=len(run.cost_trials),
@@ -95,7 +95,7 @@ def trust(measured: Measured) -> Trust:
         worst_neighbour=_largest(trial.neighbour_cpu_us / (trial.window_s * 1e6 * cpus) for trial in windows),
         slowest=_slowest(run.cost_trials),
         exponent=run.exponent,
-        typical_noise=float(np.median(spreads)) if spreads else math.nan,
+        typical_noise=float(np.median(rows)) if rows else math.nan,
         blocks=len({trial.block for trial in run.cost_trials}),
         notes=_texts(run.header.environment.get("notes")),
         calibration=evaluate(run),
@@ -333,8 +333,8 @@ def _answer(found: Trust) -> str:
 
 
 def _plot(cells: Sequence[Noise], names: Names) -> Plot:
-    spreads = [
-        charts.Spread(
+    rows = [
+        charts.Strip(
             line=SCENARIO_WORDS.get(noise.condition.scenario, noise.condition.scenario),
             series=names.label(noise.contender),
             about=f"{names.label(noise.contender)}, {_condition_words(noise.condition)}",
@@ -348,7 +348,7 @@ def _plot(cells: Sequence[Noise], names: Names) -> Plot:
     return Plot(
         name="plot-trust",
         caption="Every trial's server CPU per request against the mean of its kind, %",
-        spec=charts.strips(spreads, series(contenders, names), title="off the mean of its kind, %"),
+        spec=charts.strips(rows, series(contenders, names), title="off the mean of its kind, %"),
     )
 
 

@@ -7,9 +7,7 @@ The table's few loads are predicted here: for readers without JavaScript, for pa
 
 from __future__ import annotations
 
-import base64
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +31,7 @@ from harness.prediction import (
 )
 from harness.report.content import Mark, Section, Table, table
 from harness.report.naming import Names, mark
+from harness.report.packing import packed
 from harness.statistics import Interval
 
 ANCHOR = "what-if"
@@ -117,7 +116,7 @@ def axes_for(deployments: int) -> Axes:
     return Axes(requests_per_connection=(1, 10, 200, None), slow_share=(0.0, 0.02, 0.2))
 
 
-def packed(grid: Mapping[str, Any]) -> str:
+def packed_latencies(grid: Mapping[str, Any]) -> str:
     """Return the grid's latencies as base64 of zlib, a twentieth of their JSON; `what_if.js` unpacks them.
 
     16 bits each, least significant bytes first of all and then the others: the logarithm of µs in 1 / STEPS, or
@@ -132,7 +131,7 @@ def packed(grid: Mapping[str, Any]) -> str:
     ]
     differences = np.mod(np.diff(np.stack(levels), axis=-1, prepend=0), NONE + 1)
     low_and_high = differences.astype("<u2").view(np.uint8).reshape(-1, 2).T
-    return base64.b64encode(zlib.compress(low_and_high.tobytes(), 9)).decode()
+    return packed(low_and_high.tobytes())
 
 
 def _levels(nested: Sequence[Any], axes: Mapping[str, Sequence[Any]]) -> list[NDArray[np.int64]]:
@@ -173,7 +172,7 @@ def _panel(found: Mapping[Contender, Predictor], axes: Axes, names: Names) -> Pa
             }
             for contender, deployment in zip(found, grid["deployments"], strict=True)
         ],
-        "latencies": packed(grid),
+        "latencies": packed_latencies(grid),
     }
     return Panel(sliders, tuple(mark(contender, names) for contender in found), data)
 

@@ -177,7 +177,7 @@
     around.after(place);
   };
   for (const table of document.querySelectorAll("table.data")) equip(table);
-  addEventListener("unpacked", (event) => event.target.querySelectorAll("table.data").forEach(equip)); // by page.js
+  addEventListener("unpacked", (event) => event.target.querySelectorAll("table.data").forEach(equip)); // by packing.js
   for (const place of document.querySelectorAll(".take-along[data-tables]")) {
     const titles = { decision: "This table:", costs: "The costs:" };
     for (const name of place.dataset.tables.split(" ")) {
@@ -185,15 +185,4 @@
       if (table) place.append(tools(table, name, titles[name]));
     }
   }
-
-  // A link to a table that is folded unfolds it.
-  const unfold = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const details = target && target.closest("details:not([open])");
-    if (!details) return;
-    details.open = true;
-    target.scrollIntoView();
-  };
-  addEventListener("hashchange", unfold);
-  unfold();
 })();

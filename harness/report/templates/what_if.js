@@ -3,7 +3,7 @@
 // grid's points of load and distance it interpolates, elsewhere it says why it tells nothing. what_if.py packs the grid.
 (() => {
   const panel = document.getElementById("what-if-panel");
-  if (!panel || !("DecompressionStream" in window)) return; // the table of a few loads is there
+  if (!panel || !packing.isPossible) return; // the table of a few loads is there
 
   const grid = JSON.parse(document.querySelector('script[data-for="what-if-panel"]').textContent);
   const { axes } = grid;
@@ -14,9 +14,7 @@
   let levels; // Uint16Array, by deployment, plane and the grid's axes
 
   const unpack = async () => {
-    const packed = Uint8Array.from(atob(grid.latencies), (character) => character.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const bytes = new Uint8Array(await packing.unpack(grid.latencies).arrayBuffer());
     const count = bytes.length / 2;
     const row = axes.rtt_ms.length;
     levels = new Uint16Array(count);

@@ -16,9 +16,8 @@ from playwright.sync_api import Page as Tab
 from harness import words
 from harness.measured import Measured
 from harness.report.content import table
-from harness.report.page import number_attributes, write_report
+from harness.report.page import number_attributes
 from harness.statistics import Interval
-from tests.harness import synthetic
 from tests.harness.report.browsing import opened
 from tests.harness.report.runs import quick_run
 
@@ -28,8 +27,8 @@ TRIALS = "again-every-trial"
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(synthetic.write(tmp_path_factory.mktemp("run"), quick_run()))
+def report(quick_page: Path) -> Path:
+    return quick_page
 
 
 @pytest.fixture
@@ -228,10 +227,15 @@ class TestLinks:
         assert addresses
         assert set(addresses) <= set(ids)
 
-    def test_a_link_to_a_folded_table_unfolds_it(self, browser: Browser, report: Path) -> None:
+    @pytest.mark.parametrize("page", ["quick_page", "matrix_page"], ids=["folded", "packed"])
+    def test_a_link_to_a_table_that_is_put_away_brings_it_out(
+        self, browser: Browser, page: str, request: pytest.FixtureRequest
+    ) -> None:
+        path: Path = request.getfixturevalue(page)
         tab = browser.new_page(viewport=DESK, reduced_motion="reduce")
-        tab.goto(f"{report.as_uri()}#{TRIALS}")
+        tab.goto(f"{path.as_uri()}#{TRIALS}")
         expect(tab.locator(f"#{TRIALS} thead")).to_be_in_viewport()
+        expect(tools(tab, TRIALS).get_by_role("button", name="CSV")).to_be_visible()
         tab.close()
 
 
